@@ -1,0 +1,229 @@
+//! The pool as its users see it; the facade's `Database` wraps it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::backend::{ExecResult, RowSink, ServerInfo};
+use crate::connection::Connection;
+use crate::error::{Error, Result};
+use crate::executor::{Call, ParamRows, RawExecutor};
+use crate::options::TransactionOptions;
+use crate::pool::{Checkout, Inner, PoolConfig, PoolStatus, Purpose};
+use crate::query::Query;
+use crate::run::{Place, check_call, run_on_slot, stream_on};
+use crate::session::{Handle, Session};
+use crate::sql::Dialect;
+use crate::stream::BatchStream;
+use crate::transaction::{Transaction, run_closure, run_closure_with};
+
+/// A pool of connections to one database. Cheap to clone; clones share the connections.
+#[derive(Clone)]
+pub struct Pool(Arc<Inner>);
+
+impl Pool {
+    /// A pool that connects when it is first used. No I/O.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Url`](crate::ErrorKind::Url) for limits that contradict each other.
+    pub fn new(config: PoolConfig) -> Result<Self> {
+        Inner::new(config).map(Self)
+    }
+
+    /// Opens one connection, and `min_connections` in the background.
+    ///
+    /// # Errors
+    ///
+    /// Why no connection could be made.
+    ///
+    /// # Cancel safety
+    ///
+    /// A connection that was being opened for a dropped future goes to the next caller.
+    pub async fn connect(&self) -> Result<()> {
+        drop(self.0.acquire(Purpose::Connection).await?);
+        self.0.refill_soon();
+        Ok(())
+    }
+
+    /// Takes a connection for oneself.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolTimeout`](crate::ErrorKind::PoolTimeout) after `acquire_timeout`, saying what was waited for; why no
+    /// connection could be made; [`PoolClosed`](crate::ErrorKind::PoolClosed).
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future passes its turn on to the next in the queue.
+    pub async fn acquire(&self) -> Result<Connection> {
+        Ok(Connection::new(self.0.acquire(Purpose::Connection).await?))
+    }
+
+    /// Takes a connection and opens a transaction.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::acquire`], and what the server reports.
+    ///
+    /// # Cancel safety
+    ///
+    /// A transaction that a dropped future has opened is rolled back before anyone has the connection.
+    pub async fn begin(&self) -> Result<Transaction> {
+        self.begin_with(TransactionOptions::new()).await
+    }
+
+    /// Opens a transaction with options; see [`Pool::begin`].
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for an option that the backend cannot keep.
+    pub async fn begin_with(&self, options: TransactionOptions) -> Result<Transaction> {
+        let handle = self.base(Purpose::Transaction).await?;
+        Ok(Transaction::new(handle.begin(&options).await?))
+    }
+
+    /// Runs `f` in a transaction: commits on `Ok`, rolls back on `Err` and on a panic.
+    ///
+    /// # Errors
+    ///
+    /// The closure's, or of BEGIN and COMMIT. If the rollback fails too, the closure's error is returned and the
+    /// connection discarded.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before COMMIT is sent, it is rolled back; after that it is committed or rolled back.
+    pub async fn transaction<T, E, F>(&self, f: F) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: AsyncFnOnce(&Transaction) -> Result<T, E>,
+    {
+        run_closure(self.begin().await?, f).await
+    }
+
+    /// Runs `f` in a transaction with options. With [`TransactionOptions::retry`] a clone of `f` runs again, in a new
+    /// transaction, if the server ended the last one because of a conflict; never if it is not known whether COMMIT
+    /// was done.
+    ///
+    /// # Errors
+    ///
+    /// The closure's of the last attempt, or of BEGIN and COMMIT.
+    pub async fn transaction_with<T, E, F>(&self, options: TransactionOptions, f: F) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: AsyncFnOnce(&Transaction) -> Result<T, E> + Clone,
+    {
+        run_closure_with(async || self.begin_with(options.clone()).await, options.retries, f).await
+    }
+
+    /// The backend's name.
+    #[must_use]
+    pub fn backend(&self) -> &'static str {
+        self.0.config.backend
+    }
+
+    /// What the pool was made of.
+    #[must_use]
+    pub fn config(&self) -> &PoolConfig {
+        &self.0.config
+    }
+
+    /// What the server is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::acquire`], and what the server reports.
+    pub async fn server_info(&self) -> Result<ServerInfo> {
+        self.acquire().await?.server_info().await
+    }
+
+    /// How many connections there are and what they do. No I/O.
+    #[must_use]
+    pub fn status(&self) -> PoolStatus {
+        self.0.status()
+    }
+
+    /// Whether the pool was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Closes the pool: nothing new starts, waiters fail, and connections in use are waited for, for at most
+    /// `close_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolTimeout`](crate::ErrorKind::PoolTimeout) naming what still uses connections; they close when given back.
+    ///
+    /// # Cancel safety
+    ///
+    /// The pool is closed from the first poll on; a dropped future only stops waiting.
+    pub async fn close(&self) -> Result<()> {
+        self.0.close(self.0.options().close_timeout).await
+    }
+
+    /// Closes the pool without waiting for connections in use; they close when given back.
+    pub async fn close_now(&self) {
+        let _ = self.0.close(Duration::ZERO).await;
+    }
+
+    async fn base(&self, purpose: Purpose) -> Result<Handle> {
+        Ok(Handle::base(Session::new(self.0.acquire(purpose).await?)))
+    }
+}
+
+#[async_trait]
+impl RawExecutor for Pool {
+    fn dialect(&self) -> Dialect {
+        self.0.dialect()
+    }
+
+    async fn raw_run(&self, call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        let template = check_call(&self.0, &call)?;
+        if self.0.options().force_rollback {
+            return self.base(Purpose::Statement).await?.run(call, sink).await;
+        }
+        let slot = self.0.check_out(Purpose::Statement, Checkout::Exclusive).await?;
+        run_on_slot(&slot, template, call, sink).await
+    }
+
+    async fn raw_run_many(&self, query: Query<'_>, rows: &mut ParamRows<'_>) -> Result<u64> {
+        self.0.template(&query, self.0.dialect(), Place::Pool)?;
+        // Nothing is sent, and no connection waited for, if there is nothing to do.
+        let mut rows = rows.peekable();
+        if rows.peek().is_none() {
+            self.0.check_open()?;
+            return Ok(0);
+        }
+        self.base(Purpose::Transaction).await?.run_many(query, &mut rows).await
+    }
+
+    async fn raw_run_script(&self, sql: &str) -> Result<()> {
+        let dirty = self.0.check_script(sql, self.0.dialect(), Place::Pool)?;
+        let handle = self.base(Purpose::Statement).await?;
+        if dirty {
+            handle.session.mark_dirty();
+        }
+        handle.run_script(sql).await
+    }
+
+    fn raw_stream<'e>(&'e self, call: Call<'static>) -> BatchStream<'e> {
+        let checked = check_call(&self.0, &call);
+        stream_on(
+            async {
+                checked?;
+                self.base(Purpose::Stream).await
+            },
+            call,
+        )
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("config", &self.0.config).field("status", &self.status()).finish()
+    }
+}

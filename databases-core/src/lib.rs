@@ -1,0 +1,56 @@
+//! What every backend of the `databases` crate shares: values, rows, errors, URLs, `:name` rewriting and the pool.
+//!
+//! Applications use the facade crate `databases`. This crate is for those who write a backend: implement
+//! [`backend::Backend`], [`backend::Connector`] and [`backend::BackendConnection`], and run the `conformance` suite.
+
+pub mod backend;
+#[cfg(feature = "query-builder")]
+mod builder;
+mod connection;
+mod convert;
+mod database;
+mod error;
+mod executor;
+mod options;
+mod params;
+mod pool;
+mod query;
+mod row;
+mod run;
+mod session;
+pub mod sql;
+mod stream;
+mod transaction;
+pub mod types;
+pub mod url;
+mod value;
+
+pub use backend::{ExecResult, ServerInfo, Status};
+pub use connection::{Connection, Native};
+pub use convert::{List, ListItem, SequenceItem, list};
+pub use database::Pool;
+pub use error::{Effect, Error, ErrorKind, Result};
+pub use executor::{Call, Executor, ParamRows, RawExecutor};
+pub use options::{Isolation, LockMode, PoolOptions, TransactionOptions};
+pub use params::{Arg, IntoParams, Params};
+pub use pool::{AfterConnect, PasswordProvider, PoolConfig, PoolStatus};
+pub use query::{IntoQuery, Query, sql};
+pub use row::{Column, ColumnIndex, Columns, FromRow, Plan, Row, RowBatch};
+#[cfg(feature = "query-builder")]
+pub use sea_query;
+pub use stream::{BatchStream, RowStream};
+pub use transaction::Transaction;
+pub use value::{Array, FromValue, IntoValue, Other, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable};
+
+/// What the crate's macros expand to; not API.
+#[doc(hidden)]
+pub mod __private {
+    /// `r#type` names the parameter `type`.
+    #[must_use]
+    pub const fn strip_raw(name: &'static str) -> &'static str {
+        match name.as_bytes() {
+            [b'r', b'#', ..] => name.split_at(2).1,
+            _ => name,
+        }
+    }
+}

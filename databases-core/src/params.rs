@@ -1,0 +1,352 @@
+//! Named parameters: what a caller may pass beside the SQL text.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql;
+use crate::value::{Array, ArrayShape, IntoValue, Value, ValueKind};
+
+/// Names and values, in the order given. Made by [`params!`](crate::params), or by hand.
+///
+/// `Debug` shows the names and never the values.
+#[derive(Clone, Default)]
+pub struct Params<'a> {
+    entries: Vec<Entry>,
+    // Values are owned today; the lifetime keeps the door open for borrowed ones.
+    borrowed: PhantomData<&'a ()>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    name: Cow<'static, str>,
+    arg: Arg,
+}
+
+/// One value to bind, and the kind of its Rust type: what a NULL is a NULL of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arg {
+    /// The value.
+    pub value: Value,
+    /// The kind of the Rust type that it came from.
+    pub kind: ValueKind,
+}
+
+impl Arg {
+    /// The value with the kind of `T`.
+    #[must_use]
+    pub fn new<T: IntoValue>(value: T) -> Self {
+        let value = value.into_value();
+        let kind = match T::KIND {
+            ValueKind::Any => value.kind(),
+            kind => kind,
+        };
+        Self { value, kind }
+    }
+}
+
+impl<'a> Params<'a> {
+    /// No parameters.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// No parameters yet, with room for `capacity`.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { entries: Vec::with_capacity(capacity), borrowed: PhantomData }
+    }
+
+    /// Adds a parameter; a name given twice is an error when the statement is run.
+    pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl IntoValue) {
+        self.entries.push(Entry { name: name.into(), arg: Arg::new(value) });
+    }
+
+    /// Adds a parameter.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl IntoValue) -> Self {
+        self.push(name, value);
+        self
+    }
+
+    /// How many parameters there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The names, in the order given.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| &*entry.name)
+    }
+
+    /// The same parameters without a borrow.
+    #[must_use]
+    pub fn into_owned(self) -> Params<'static> {
+        Params { entries: self.entries, borrowed: PhantomData }
+    }
+
+    /// Adds all of `other` behind these.
+    pub fn extend(&mut self, other: Params<'_>) {
+        self.entries.extend(other.entries);
+    }
+
+    fn check_names(&self) -> Result<()> {
+        for (index, entry) in self.entries.iter().enumerate() {
+            if self.entries[..index].iter().any(|earlier| earlier.name == entry.name) {
+                let message = format!("the parameter `{}` is given twice", entry.name.escape_debug());
+                return Err(Error::new(ErrorKind::Parameters, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds the parameters to `template`: the native text and the values in placeholder order.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Parameters`] where text and parameters do not match; [`ErrorKind::LimitExceeded`] for too many.
+    pub fn bind(self, template: &sql::Template, allow_unused: bool) -> Result<(std::sync::Arc<str>, Vec<Arg>)> {
+        self.check_names()?;
+        let bound = template.bind(&self, allow_unused)?;
+        // A value that is bound once is moved, which saves a copy of every text.
+        let mut uses = vec![0u32; self.entries.len()];
+        for arg in bound.args.iter() {
+            uses[arg.value] += 1;
+        }
+        let mut slots: Vec<Option<Arg>> = self.entries.into_iter().map(|entry| Some(entry.arg)).collect();
+        let args = bound.args.iter().map(|arg| {
+            let slot = &mut slots[arg.value];
+            if uses[arg.value] == 1 && arg.path == sql::ArgPath::Whole {
+                slot.take().expect("a value that is used once is taken once")
+            } else {
+                let whole = slot.as_ref().expect("a value that is used more than once is never taken");
+                item_of(whole, arg.path)
+            }
+        });
+        Ok((bound.sql.clone(), args.collect()))
+    }
+}
+
+fn item_of(whole: &Arg, path: sql::ArgPath) -> Arg {
+    let items = |value: &Value, index: usize| match value {
+        Value::Array(array) => (array.items[index].clone(), array.element),
+        _ => unreachable!("the rewriter paths into arrays only"),
+    };
+    let (value, element) = match path {
+        sql::ArgPath::Whole => return whole.clone(),
+        sql::ArgPath::Item(index) => items(&whole.value, index),
+        sql::ArgPath::TupleItem(index, inner) => items(&items(&whole.value, index).0, inner),
+    };
+    let kind = if element == ValueKind::Any { value.kind() } else { element };
+    Arg { value, kind }
+}
+
+impl fmt::Debug for Params<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+impl sql::Values for Params<'_> {
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn name(&self, index: usize) -> &str {
+        &self.entries[index].name
+    }
+
+    fn shape(&self, index: usize) -> sql::Shape {
+        match &self.entries[index].arg.value {
+            Value::Array(array) => {
+                let len = array.items.len();
+                match array.shape {
+                    ArrayShape::Sequence | ArrayShape::Tuple => sql::Shape::Sequence { len },
+                    ArrayShape::List => sql::Shape::List { len, tuples: false },
+                    ArrayShape::Tuples => sql::Shape::List { len, tuples: true },
+                }
+            }
+            _ => sql::Shape::Scalar,
+        }
+    }
+
+    fn item_shape(&self, index: usize, item: usize) -> sql::ItemShape {
+        let Value::Array(array) = &self.entries[index].arg.value else { return sql::ItemShape::Scalar };
+        match &array.items[item] {
+            Value::Array(inner) if is_nested(inner) => sql::ItemShape::Nested,
+            Value::Array(inner) => sql::ItemShape::Tuple(inner.items.len()),
+            _ => sql::ItemShape::Scalar,
+        }
+    }
+}
+
+fn is_nested(array: &Array) -> bool {
+    array.items.iter().any(|item| matches!(item, Value::Array(_)))
+}
+
+/// What may be passed as parameters: `()`, [`params!`](crate::params), a derived struct, a map, or pairs.
+pub trait IntoParams: Send {
+    /// The parameters.
+    fn into_params<'p>(self) -> Params<'p>
+    where
+        Self: 'p;
+}
+
+impl IntoParams for () {
+    fn into_params<'p>(self) -> Params<'p> {
+        Params::new()
+    }
+}
+
+impl IntoParams for Params<'_> {
+    fn into_params<'p>(self) -> Params<'p>
+    where
+        Self: 'p,
+    {
+        Params { entries: self.entries, borrowed: PhantomData }
+    }
+}
+
+impl IntoParams for &Params<'_> {
+    fn into_params<'p>(self) -> Params<'p>
+    where
+        Self: 'p,
+    {
+        Params { entries: self.entries.clone(), borrowed: PhantomData }
+    }
+}
+
+fn collect<'p, K: AsRef<str>, V: IntoValue>(pairs: impl IntoIterator<Item = (K, V)>) -> Params<'p> {
+    let pairs = pairs.into_iter();
+    let mut params = Params::with_capacity(pairs.size_hint().0);
+    for (name, value) in pairs {
+        params.push(name.as_ref().to_owned(), value);
+    }
+    params
+}
+
+macro_rules! params_from_pairs {
+    ($([$($generics:tt)*] $type:ty;)*) => {$(
+        impl<$($generics)*> IntoParams for $type {
+            fn into_params<'p>(self) -> Params<'p> where Self: 'p {
+                collect(self)
+            }
+        }
+    )*};
+}
+
+params_from_pairs! {
+    [K: AsRef<str> + Send, V: IntoValue + Send, S: Send] HashMap<K, V, S>;
+    [K: AsRef<str> + Send, V: IntoValue + Send] BTreeMap<K, V>;
+    [K: AsRef<str> + Send, V: IntoValue + Send] Vec<(K, V)>;
+    [K: AsRef<str> + Send, V: IntoValue + Send, const N: usize] [(K, V); N];
+}
+
+macro_rules! params_from_borrowed_pairs {
+    ($([$($generics:tt)*] $type:ty, $pair:pat => $item:expr;)*) => {$(
+        impl<$($generics)*> IntoParams for $type {
+            fn into_params<'p>(self) -> Params<'p> where Self: 'p {
+                collect(self.iter().map(|$pair| $item))
+            }
+        }
+    )*};
+}
+
+params_from_borrowed_pairs! {
+    [K: AsRef<str> + Sync, V: IntoValue + Clone + Sync, S: Sync] &HashMap<K, V, S>, (k, v) => (k, v.clone());
+    [K: AsRef<str> + Sync, V: IntoValue + Clone + Sync] &BTreeMap<K, V>, (k, v) => (k, v.clone());
+    [K: AsRef<str> + Sync, V: IntoValue + Clone + Sync] &[(K, V)], (k, v) => (k, v.clone());
+    [K: AsRef<str> + Sync, V: IntoValue + Clone + Sync] &Vec<(K, V)>, (k, v) => (k, v.clone());
+}
+
+/// Named parameters: `params! { name: value, short }`, where `short` stands for `short: short`.
+///
+/// Moves its values; `name: &x` keeps `x`.
+///
+/// # Examples
+///
+/// ```
+/// use databases_core::params;
+/// let name = String::from("a");
+/// let done = true;
+/// let params = params! { text: &name, done };
+/// assert_eq!(params.names().collect::<Vec<_>>(), ["text", "done"]);
+/// # let _ = name;
+/// ```
+#[macro_export]
+macro_rules! params {
+    (@push $params:ident) => {};
+    (@push $params:ident $name:ident : $value:expr $(, $($rest:tt)*)?) => {
+        $params.push($crate::params!(@name $name), $value);
+        $($crate::params!(@push $params $($rest)*);)?
+    };
+    (@push $params:ident $name:ident $(, $($rest:tt)*)?) => {
+        $params.push($crate::params!(@name $name), $name);
+        $($crate::params!(@push $params $($rest)*);)?
+    };
+    (@name $name:ident) => {{
+        const NAME: &str = stringify!($name);
+        // A raw identifier names the parameter without its prefix.
+        $crate::__private::strip_raw(NAME)
+    }};
+    ($($body:tt)*) => {{
+        #[allow(unused_mut)]
+        let mut params = $crate::Params::new();
+        $crate::params!(@push params $($body)*);
+        params
+    }};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_names_and_no_values() {
+        let params = params! { user: "alice", password: "hunter2" };
+        assert_eq!(format!("{params:?}"), r#"["user", "password"]"#);
+    }
+
+    #[test]
+    fn raw_identifiers_lose_their_prefix() {
+        let r#type = 1;
+        let params = params! { r#type, r#in: 2 };
+        assert_eq!(params.names().collect::<Vec<_>>(), ["type", "in"]);
+    }
+
+    #[test]
+    fn a_name_given_twice_is_an_error() {
+        let template = sql::scan("SELECT :a", sql::Dialect::SQLITE).unwrap();
+        let error = params! { a: 1, a: 2 }.bind(&template, false).unwrap_err();
+        assert_eq!(error.to_string(), "the parameter `a` is given twice");
+    }
+
+    #[test]
+    fn a_repeated_name_is_bound_for_each_placeholder_of_mysql() {
+        let template = sql::scan("SELECT :a, :b, :a", sql::Dialect::MYSQL).unwrap();
+        let (sql, args) = params! { a: "x", b: 1 }.bind(&template, false).unwrap();
+        assert_eq!(&*sql, "SELECT ?, ?, ?");
+        assert_eq!(args.len(), 3);
+        assert_eq!(args[0], args[2]);
+    }
+
+    #[test]
+    fn maps_and_pairs_are_parameters() {
+        let map = HashMap::from([("a", 1)]);
+        assert_eq!((&map).into_params().len(), 1);
+        assert_eq!(map.into_params().len(), 1);
+        assert_eq!(vec![("a", 1), ("b", 2)].into_params().len(), 2);
+        assert_eq!([("a".to_owned(), Value::Null)].into_params().len(), 1);
+        assert_eq!([("a", 1)][..].into_params().len(), 1);
+    }
+}

@@ -1,0 +1,199 @@
+//! A connection in somebody's hands; it goes back when it is dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tokio::time::Instant;
+
+use super::Inner;
+use super::connect::start;
+use super::state::Member;
+use crate::backend::{BackendConnection, Status};
+
+/// A connection that is checked out. Shared checkouts are clones of one `Arc<Slot>`.
+pub(crate) struct Slot {
+    pub(super) inner: Arc<Inner>,
+    /// Gone only while the slot is dropped or handed on.
+    pub(super) member: Option<Member>,
+    dirty: AtomicBool,
+    discard: AtomicBool,
+    open: AtomicBool,
+}
+
+impl Slot {
+    pub(super) fn new(inner: Arc<Inner>, member: Member) -> Self {
+        Self {
+            inner,
+            member: Some(member),
+            dirty: AtomicBool::new(false),
+            discard: AtomicBool::new(false),
+            open: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    pub(crate) fn conn(&self) -> &Arc<dyn BackendConnection> {
+        &self.member.as_ref().expect("a slot has its connection until it is dropped").conn
+    }
+
+    /// The session was changed: reset before anyone else has it.
+    pub(crate) fn mark_dirty(&self) {
+        self.dirty.store(true, Relaxed);
+    }
+
+    /// The session may be in any state: never to be used again.
+    pub(crate) fn mark_discard(&self) {
+        self.discard.store(true, Relaxed);
+    }
+
+    /// Whether savepoints of the user are open (force_rollback).
+    pub(crate) fn set_open(&self, open: bool) {
+        self.open.store(open, Relaxed);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Some(mut member) = self.member.take() else { return };
+        member.open |= self.open.load(Relaxed);
+        member.dirty |= self.dirty.load(Relaxed) && !self.inner.single;
+        let discard = self.discard.load(Relaxed) && !self.inner.single;
+        self.inner.release(member, discard);
+    }
+}
+
+impl Inner {
+    /// The status of a connection that nobody has touched.
+    pub(super) fn base_status(&self) -> Status {
+        if self.options().force_rollback { Status::InTransaction } else { Status::Idle }
+    }
+
+    /// Takes a connection back: to the first waiter, to the idle ones, or out of the pool.
+    pub(super) fn release(self: &Arc<Self>, mut member: Member, discard: bool) {
+        let now = Instant::now();
+        let broken = member.conn.status() == Status::Broken;
+        let expired = !self.single && member.expires.is_some_and(|at| at <= now);
+        if discard || broken || expired || self.is_closed() {
+            if broken {
+                self.suspect_idle();
+            }
+            self.retire(member);
+            return;
+        }
+        member.idle_since = now;
+        let clean = member.is_clean(self.base_status());
+        if !clean && member.runtime.is_some() {
+            // Only its own runtime can clean it; a waiter elsewhere would have to throw it away.
+            self.tidy_then_release(member);
+            return;
+        }
+        self.hand_over(member);
+        if !clean {
+            self.tidy_idle();
+        }
+    }
+
+    /// Gives a connection to the first waiter that still waits, or puts it with the idle ones.
+    pub(super) fn hand_over(self: &Arc<Self>, mut member: Member) {
+        loop {
+            let waiter = {
+                let mut state = self.lock();
+                state.holders[member.index] = None;
+                if state.closed {
+                    drop(state);
+                    return self.retire(member);
+                }
+                match state.waiters.pop_first() {
+                    Some((_, waiter)) => {
+                        state.holders[member.index] = Some((waiter.purpose, Instant::now()));
+                        waiter
+                    }
+                    None => {
+                        state.idle.push(member);
+                        return;
+                    }
+                }
+            };
+            match waiter.sender.send(Ok(Slot::new(self.clone(), member))) {
+                Ok(()) => return,
+                Err(Ok(mut slot)) => {
+                    // The waiter has gone; the loop, and not the slot's drop, passes the turn on.
+                    member = slot.member.take().expect("a slot that nobody saw has its connection");
+                }
+                Err(Err(_)) => unreachable!("a slot was sent"),
+            }
+        }
+    }
+
+    /// Takes a connection out of the pool and closes it; its place is free once it is closed.
+    pub(super) fn retire(self: &Arc<Self>, member: Member) {
+        self.lock().holders[member.index] = None;
+        let place = Place::of(self.clone(), member.index);
+        let here = tokio::runtime::Handle::try_current();
+        match here {
+            Ok(here) if member.runtime.as_ref().is_none_or(|home| home.id() == here.id()) => {
+                let grace = self.options().close_timeout;
+                here.spawn(async move {
+                    let _ = tokio::time::timeout(grace, member.conn.close()).await;
+                    drop(member);
+                    drop(place);
+                });
+            }
+            // Elsewhere its socket cannot be driven: dropping it is all that can be done.
+            _ => {
+                drop(member);
+                drop(place);
+            }
+        }
+    }
+
+    fn suspect_idle(&self) {
+        for member in &mut self.lock().idle {
+            member.suspect = true;
+        }
+    }
+}
+
+/// A place among `max_connections`, given back when dropped.
+pub(super) struct Place {
+    inner: Arc<Inner>,
+    index: usize,
+    kept: bool,
+}
+
+impl Place {
+    pub(super) fn of(inner: Arc<Inner>, index: usize) -> Self {
+        Self { inner, index, kept: false }
+    }
+
+    /// Gives the place back without opening another connection in it.
+    pub(super) fn give_back_quietly(mut self) {
+        self.kept = true;
+        self.inner.lock().give_back(self.index);
+        self.inner.gone.notify_waiters();
+    }
+
+    /// The place is its connection's from here on.
+    pub(super) fn keep(mut self) -> usize {
+        self.kept = true;
+        self.index
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let planned = {
+            let mut state = self.inner.lock();
+            state.give_back(self.index);
+            self.inner.plan_connections(&mut state)
+        };
+        start(planned);
+        self.inner.gone.notify_waiters();
+    }
+}

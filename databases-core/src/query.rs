@@ -1,0 +1,128 @@
+//! Queries: SQL text with options, or a statement of the query builder.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::params::Params;
+use crate::sql::Dialect;
+
+/// SQL text, ready to be run, with its options.
+#[derive(Clone)]
+pub struct Query<'q> {
+    pub(crate) text: Cow<'q, str>,
+    /// Values that the query builder put into the text under reserved names.
+    pub(crate) built: Params<'static>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) prepared: bool,
+    pub(crate) allow_unused: bool,
+}
+
+/// SQL text with options, for everything that takes a query.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// let query = databases_core::sql("SELECT pg_sleep(:s)").timeout(Duration::from_secs(1)).prepared(false);
+/// # let _ = query;
+/// ```
+pub fn sql<'q>(text: impl Into<Cow<'q, str>>) -> Query<'q> {
+    Query { text: text.into(), built: Params::new(), timeout: None, prepared: true, allow_unused: false }
+}
+
+impl<'q> Query<'q> {
+    /// Stops the statement at the server after `timeout` on our clock; the default is `statement_timeout`.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Whether the statement is kept prepared on the connection for the next time. The default is true.
+    #[must_use]
+    pub fn prepared(mut self, prepared: bool) -> Self {
+        self.prepared = prepared;
+        self
+    }
+
+    /// Accepts parameters that the text does not use, as with a map that several queries share.
+    #[must_use]
+    pub fn allow_unused(mut self) -> Self {
+        self.allow_unused = true;
+        self
+    }
+
+    /// The SQL text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same query with text of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Query<'static> {
+        Query { text: Cow::Owned(self.text.into_owned()), ..self }
+    }
+}
+
+impl fmt::Debug for Query<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query").field("text", &self.text).finish_non_exhaustive()
+    }
+}
+
+/// What can be run: `&str`, `String`, [`sql`] with options, or a sea-query statement.
+pub trait IntoQuery: Send {
+    /// The query, written for `dialect`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a built statement holds what the dialect cannot say.
+    fn into_query<'q>(self, dialect: Dialect) -> Result<Query<'q>>
+    where
+        Self: 'q;
+}
+
+impl IntoQuery for &str {
+    fn into_query<'q>(self, _: Dialect) -> Result<Query<'q>>
+    where
+        Self: 'q,
+    {
+        Ok(sql(self))
+    }
+}
+
+impl IntoQuery for String {
+    fn into_query<'q>(self, _: Dialect) -> Result<Query<'q>> {
+        Ok(sql(self))
+    }
+}
+
+impl IntoQuery for &String {
+    fn into_query<'q>(self, _: Dialect) -> Result<Query<'q>>
+    where
+        Self: 'q,
+    {
+        Ok(sql(self.as_str()))
+    }
+}
+
+impl IntoQuery for Query<'_> {
+    fn into_query<'q>(self, _: Dialect) -> Result<Query<'q>>
+    where
+        Self: 'q,
+    {
+        Ok(self)
+    }
+}
+
+impl IntoQuery for &Query<'_> {
+    fn into_query<'q>(self, _: Dialect) -> Result<Query<'q>>
+    where
+        Self: 'q,
+    {
+        Ok(self.clone())
+    }
+}

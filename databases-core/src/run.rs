@@ -1,0 +1,425 @@
+//! From a call to a request, and through a connection: what every executor does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream;
+use tracing::Instrument as _;
+
+use crate::backend::{BackendConnection, ExecResult, Request, Requests, RowBatches, RowSink};
+use crate::connection::Connection;
+use crate::error::{Error, ErrorKind, Result};
+use crate::executor::{Call, ParamRows, RawExecutor};
+use crate::options::TransactionOptions;
+use crate::params::Params;
+use crate::pool::{Inner, Slot};
+use crate::query::Query;
+use crate::session::Handle;
+use crate::sql::{Dialect, DialectKind, StatementClass, Template, Verb, split_script};
+use crate::stream::BatchStream;
+use crate::transaction::Transaction;
+
+/// Where a statement is to run: decides what it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On any connection of the pool.
+    Pool,
+    /// On a connection of one's own.
+    Connection,
+    /// In a transaction.
+    Transaction,
+}
+
+impl Inner {
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.config.connector.dialect()
+    }
+
+    /// Scans `query` and refuses what may not run at `place`. Nothing is sent.
+    pub(crate) fn template(&self, query: &Query<'_>, dialect: Dialect, place: Place) -> Result<Arc<Template>> {
+        let template = self.cache.get_or_scan(&query.text, dialect)?;
+        if template.statements() > 1 {
+            return Err(Error::new(
+                ErrorKind::Parameters,
+                format!("one statement per call, and this text has {}", template.statements()),
+            )
+            .with_hint("run several with execute_script"));
+        }
+        self.refuse(template.class(), template.verb(), dialect, place)?;
+        Ok(template)
+    }
+
+    fn refuse(&self, class: StatementClass, verb: Verb, dialect: Dialect, place: Place) -> Result<()> {
+        let force_rollback = self.options().force_rollback;
+        let refused = |why: &str| Err(Error::new(ErrorKind::Unsupported, why));
+        match class {
+            StatementClass::TxControl if force_rollback => refused(
+                "with force_rollback the outer transaction is not the caller's: use begin(), commit() and rollback()",
+            ),
+            StatementClass::TxControl if place != Place::Connection => refused(
+                "transaction control as text would not reach the transaction that is meant: \
+                 use begin(), commit() and rollback(), or acquire() a connection",
+            ),
+            StatementClass::Session
+                if place == Place::Pool
+                    && dialect.kind() == DialectKind::Sqlite
+                    && matches!(verb, Verb::Pragma | Verb::Other) =>
+            {
+                refused(
+                    "this changes one connection of several: use an option of the URL or builder, after_connect, \
+                     or acquire() a connection",
+                )
+            }
+            StatementClass::Ddl if force_rollback && !self.config.connector.capabilities().transactional_ddl => {
+                refused("this server commits at DDL, so force_rollback could not undo anything before it")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the statements of a script; `true` if one of them may change the session.
+    pub(crate) fn check_script(&self, script: &str, dialect: Dialect, place: Place) -> Result<bool> {
+        let mut dirty = false;
+        for statement in split_script(script, dialect)? {
+            // A script that begins and commits by itself runs on one connection, so it may do so on a pool.
+            let place = if place == Place::Pool { Place::Connection } else { place };
+            self.refuse(statement.class, Verb::Other, dialect, place)?;
+            dirty |= changes_session(statement.class);
+        }
+        Ok(dirty)
+    }
+
+    fn timeout_of(&self, query: &Query<'_>) -> Option<Duration> {
+        query.timeout.or(self.options().statement_timeout)
+    }
+
+    fn span(&self, verb: &str, template: &Template) -> tracing::Span {
+        let target = self.config.connector.target();
+        let span = tracing::debug_span!(
+            "statement",
+            otel.name = %verb,
+            otel.kind = "client",
+            db.system.name = target.system,
+            db.namespace = %target.namespace,
+            db.operation.name = %verb,
+            db.collection.name = tracing::field::Empty,
+            db.query.text = template.sql(),
+            server.address = %target.address,
+            server.port = target.port,
+            db.response.status_code = tracing::field::Empty,
+            error.type = tracing::field::Empty,
+        );
+        if let Some(table) = template.target_table() {
+            span.record("db.collection.name", table);
+        }
+        span
+    }
+}
+
+pub(crate) fn changes_session(class: StatementClass) -> bool {
+    matches!(class, StatementClass::Session | StatementClass::Unknown | StatementClass::TxControl)
+}
+
+fn record<T>(span: &tracing::Span, result: &Result<T>) {
+    if let Err(error) = result {
+        span.record("error.type", tracing::field::debug(error.kind()));
+        if let Some(code) = error.code() {
+            span.record("db.response.status_code", code);
+        }
+    }
+}
+
+/// Binds `params`; scans again if the session reads literals otherwise than the pool's dialect.
+fn bind(
+    inner: &Inner,
+    conn: &dyn BackendConnection,
+    template: Arc<Template>,
+    query: &Query<'_>,
+    params: Params<'_>,
+    place: Place,
+) -> Result<Request> {
+    let dialect = conn.dialect();
+    let template = if template.dialect() == dialect { template } else { inner.template(query, dialect, place)? };
+    let (sql, args) = params.bind(&template, query.allow_unused)?;
+    let mut request = Request::new(sql, args, template);
+    request.prepared = query.prepared;
+    Ok(request)
+}
+
+/// Runs `work` under a span, for at most `timeout`; a statement that takes longer is stopped at the server.
+async fn bounded<T>(
+    inner: &Inner,
+    conn: &dyn BackendConnection,
+    template: &Template,
+    timeout: Option<Duration>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let span = if tracing::enabled!(tracing::Level::DEBUG) {
+        inner.span(template.verb().as_str(), template)
+    } else {
+        tracing::Span::none()
+    };
+    let work = async {
+        let Some(limit) = timeout else { return work.await };
+        // The unfinished future is dropped before the connection is asked to settle.
+        let in_time = tokio::time::timeout(limit, work).await;
+        match in_time {
+            Ok(result) => result,
+            Err(_) => {
+                let _ = tokio::time::timeout(inner.options().close_timeout, conn.settle()).await;
+                let limit = crate::backend::in_seconds(limit);
+                Err(Error::new(
+                    ErrorKind::StatementTimeout,
+                    format!("the statement ran longer than its timeout, {limit}, and was stopped"),
+                ))
+            }
+        }
+    };
+    if span.is_disabled() {
+        return work.await;
+    }
+    let result = work.instrument(span.clone()).await;
+    record(&span, &result);
+    result
+}
+
+/// Binds rows of parameters one by one, as the backend asks for them.
+struct BoundRows<'a> {
+    query: &'a Query<'a>,
+    template: Arc<Template>,
+    first: Option<Params<'static>>,
+    rows: &'a mut ParamRows<'a>,
+}
+
+impl Requests for BoundRows<'_> {
+    fn next(&mut self) -> Option<Result<Request>> {
+        let mut params = self.first.take().or_else(|| self.rows.next())?;
+        params.extend(self.query.built.clone());
+        let bound = params.bind(&self.template, self.query.allow_unused);
+        Some(bound.map(|(sql, args)| {
+            let mut request = Request::new(sql, args, self.template.clone());
+            request.prepared = self.query.prepared;
+            request.wants_rows = false;
+            request
+        }))
+    }
+}
+
+impl Handle {
+    fn place(&self) -> Place {
+        if self.in_transaction() { Place::Transaction } else { Place::Connection }
+    }
+
+    fn mark(&self, class: StatementClass) {
+        if changes_session(class) {
+            self.session.mark_dirty();
+        }
+    }
+
+    pub(crate) async fn run(&self, call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        let inner = &self.session.inner;
+        if !self.in_transaction() && self.session.force_rollback() {
+            let savepoint = Transaction::new(self.begin(&TransactionOptions::new()).await?);
+            let result = Box::pin(savepoint.handle.run(call, sink)).await;
+            return settle_savepoint(savepoint, result).await;
+        }
+        let conn = &self.session.conn;
+        let template = inner.template(&call.query, conn.dialect(), self.place())?;
+        let mut request = bind(inner, &**conn, template, &call.query, call.params, self.place())?;
+        request.wants_rows = call.wants_rows;
+        let in_flight = self.enter().await?;
+        self.mark(request.template.class());
+        let template = request.template.clone();
+        let timeout = inner.timeout_of(&call.query);
+        let result = bounded(inner, &**conn, &template, timeout, conn.run(request, sink)).await;
+        self.leave(in_flight, result)
+    }
+
+    /// All rows or none: inside a transaction or savepoint of its own.
+    pub(crate) async fn run_many(&self, query: Query<'_>, rows: &mut ParamRows<'_>) -> Result<u64> {
+        let inner = &self.session.inner;
+        let template = inner.template(&query, self.session.conn.dialect(), self.place())?;
+        // Nothing is sent for no rows, not even BEGIN.
+        let Some(first) = rows.next() else { return Ok(0) };
+        let own = Transaction::new(self.begin(&TransactionOptions::new()).await?);
+        let result = async {
+            let handle = &own.handle;
+            let conn = &handle.session.conn;
+            let in_flight = handle.enter().await?;
+            handle.mark(template.class());
+            let mut bound = BoundRows { query: &query, template: template.clone(), first: Some(first), rows };
+            let timeout = inner.timeout_of(&query);
+            let result = bounded(inner, &**conn, &template, timeout, conn.run_many(&mut bound)).await;
+            handle.leave(in_flight, result)
+        }
+        .await;
+        settle_savepoint(own, result).await
+    }
+
+    pub(crate) async fn run_script(&self, script: &str) -> Result<()> {
+        let inner = &self.session.inner;
+        if !self.in_transaction() && self.session.force_rollback() {
+            let savepoint = Transaction::new(self.begin(&TransactionOptions::new()).await?);
+            let result = Box::pin(savepoint.handle.run_script(script)).await;
+            return settle_savepoint(savepoint, result).await;
+        }
+        let conn = &self.session.conn;
+        let dirty = inner.check_script(script, conn.dialect(), self.place())?;
+        let in_flight = self.enter().await?;
+        if dirty {
+            self.session.mark_dirty();
+        }
+        let result = conn.run_script(script).await;
+        self.leave(in_flight, result)
+    }
+
+    /// Opens a stream; while it is open the handle is busy.
+    pub(crate) async fn open_stream(&self, call: Call<'static>) -> Result<OpenStream> {
+        let inner = &self.session.inner;
+        let conn = &self.session.conn;
+        let template = inner.template(&call.query, conn.dialect(), self.place())?;
+        let request = bind(inner, &**conn, template, &call.query, call.params, self.place())?;
+        let in_flight = self.enter().await?;
+        self.mark(request.template.class());
+        self.set_streaming(true);
+        let mut open = OpenStream { batches: None, handle: self.clone(), keep: None };
+        let batches = conn.open_stream(request).await;
+        open.batches = Some(self.leave(in_flight, batches)?);
+        Ok(open)
+    }
+}
+
+/// Keeps what was done in `savepoint` or undoes it, as `result` says.
+async fn settle_savepoint<T>(savepoint: Transaction, result: Result<T>) -> Result<T> {
+    match result {
+        Ok(value) => {
+            savepoint.commit().await?;
+            Ok(value)
+        }
+        Err(error) => {
+            let _ = savepoint.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+/// A stream under way, and what it holds.
+pub(crate) struct OpenStream {
+    // Dropped first: the backend stops the statement before the connection goes back.
+    batches: Option<Box<dyn RowBatches>>,
+    handle: Handle,
+    /// The savepoint that an autocommit stream runs in under force_rollback.
+    keep: Option<Transaction>,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.batches = None;
+        self.handle.set_streaming(false);
+    }
+}
+
+/// Opens a stream with `open` at the first poll and gives its batches.
+pub(crate) fn batches<'e, F>(open: F) -> BatchStream<'e>
+where
+    F: Future<Output = Result<OpenStream>> + Send + 'e,
+{
+    enum Step<F> {
+        Open(F),
+        Read(OpenStream),
+    }
+    Box::pin(stream::try_unfold(Step::Open(Box::pin(open)), async |step| {
+        let mut open = match step {
+            Step::Open(open) => open.await?,
+            Step::Read(open) => open,
+        };
+        let batches = open.batches.as_mut().expect("an open stream has batches");
+        match batches.next().await {
+            Ok(Some(batch)) => Ok(Some((batch, Step::Read(open)))),
+            Ok(None) => {
+                open.batches = None;
+                if let Some(savepoint) = open.keep.take() {
+                    open.handle.set_streaming(false);
+                    savepoint.commit().await?;
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }))
+}
+
+/// Streams on a connection of their own: the base of every `iterate`.
+pub(crate) fn stream_on<'e>(
+    handle: impl Future<Output = Result<Handle>> + Send + 'e,
+    call: Call<'static>,
+) -> BatchStream<'e> {
+    batches(async move {
+        let handle = handle.await?;
+        if handle.in_transaction() || !handle.session.force_rollback() {
+            return handle.open_stream(call).await;
+        }
+        let savepoint = Transaction::new(handle.begin(&TransactionOptions::new()).await?);
+        let mut open = savepoint.handle.open_stream(call).await?;
+        open.keep = Some(savepoint);
+        Ok(open)
+    })
+}
+
+/// Runs one autocommit statement on a connection of the pool. The hot path: no session is made for it.
+pub(crate) async fn run_on_slot(
+    slot: &Slot,
+    template: Arc<Template>,
+    call: Call<'_>,
+    sink: &mut dyn RowSink,
+) -> Result<ExecResult> {
+    let inner = slot.inner();
+    let conn = &**slot.conn();
+    let mut request = bind(inner, conn, template, &call.query, call.params, Place::Pool)?;
+    request.wants_rows = call.wants_rows;
+    if changes_session(request.template.class()) {
+        slot.mark_dirty();
+    }
+    let template = request.template.clone();
+    let timeout = inner.timeout_of(&call.query);
+    bounded(inner, conn, &template, timeout, conn.run(request, sink)).await
+}
+
+/// Finds mistakes in text and parameters before a connection is waited for.
+pub(crate) fn check_call(inner: &Inner, call: &Call<'_>) -> Result<Arc<Template>> {
+    let template = inner.template(&call.query, inner.dialect(), Place::Pool)?;
+    template.bind(&call.params, call.query.allow_unused).map_err(Error::from)?;
+    Ok(template)
+}
+
+macro_rules! executor_by_handle {
+    ($type:ty) => {
+        #[async_trait]
+        impl RawExecutor for $type {
+            fn dialect(&self) -> Dialect {
+                self.handle.session.conn.dialect()
+            }
+
+            async fn raw_run(&self, call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
+                self.handle.run(call, sink).await
+            }
+
+            async fn raw_run_many(&self, query: Query<'_>, rows: &mut ParamRows<'_>) -> Result<u64> {
+                self.handle.run_many(query, rows).await
+            }
+
+            async fn raw_run_script(&self, sql: &str) -> Result<()> {
+                self.handle.run_script(sql).await
+            }
+
+            fn raw_stream<'e>(&'e self, call: Call<'static>) -> BatchStream<'e> {
+                stream_on(std::future::ready(Ok(self.handle.clone())), call)
+            }
+        }
+    };
+}
+
+// The two differ in what they may be asked, which their handle knows.
+executor_by_handle!(Connection);
+executor_by_handle!(Transaction);

@@ -1,0 +1,317 @@
+//! One scanned text, made once and then bound many times.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use super::bind;
+use super::blocks::Blocks;
+use super::class::{StatementClass, Verb};
+use super::classify::{Classifier, Summary};
+use super::dialect::{Dialect, DialectKind};
+use super::error::{SqlError, SqlErrorKind};
+use super::hint;
+use super::keyword::Kw;
+use super::lexer::{Kind, Lexer, Token, Unterminated, is_word_byte};
+use super::slots::{Sig, Slot, Slots};
+use super::values::{Bound, Values};
+
+/// One scanned text: made once per dialect and text by [`scan`], then bound many times.
+///
+/// It holds the finished native text for scalar values, and for lists alone after IN on PostgreSQL once they were seen.
+/// Only a list that is expanded builds a text.
+pub struct Template {
+    pub(super) sql: Arc<str>,
+    pub(super) dialect: Dialect,
+    /// The text when every value is one argument. The same allocation as `sql` if nothing changes.
+    pub(super) native: Arc<str>,
+    /// The text when every slot that can take `= ANY` takes it.
+    pub(super) arrays: OnceLock<Arc<str>>,
+    pub(super) names: Box<[Box<str>]>,
+    pub(super) slots: Box<[Slot]>,
+    /// Offsets of the backslashes that are dropped (E1).
+    pub(super) escapes: Box<[usize]>,
+    /// Where a native placeholder stands.
+    pub(super) native_placeholder: Option<(usize, usize)>,
+    /// The first slot inside an executable comment.
+    pub(super) executable: Option<usize>,
+    summary: Summary,
+}
+
+/// Scans `sql` for parameters and statements. Looks at no values.
+///
+/// # Errors
+///
+/// [`SqlErrorKind::NulByte`] and [`SqlErrorKind::Unterminated`]. What depends on values is raised by [`Template::bind`],
+/// in the documented order.
+///
+/// # Examples
+///
+/// ```
+/// # use databases_core::sql::{scan, Dialect, StatementClass, Verb};
+/// let template = scan("WITH t AS (SELECT 1) DELETE FROM users WHERE id = :id", Dialect::POSTGRES)?;
+/// assert_eq!(template.verb(), Verb::Delete);
+/// assert_eq!(template.class(), StatementClass::Write);
+/// assert_eq!(template.target_table(), Some("users"));
+/// assert_eq!(template.names(), ["id".into()]);
+/// # Ok::<(), databases_core::sql::SqlError>(())
+/// ```
+pub fn scan(sql: &str, dialect: Dialect) -> Result<Template, SqlError> {
+    check_nul(sql)?;
+    let mut scanner = Scanner::new(sql, dialect);
+    match scanner.run() {
+        Ok(()) => Ok(scanner.finish()),
+        Err(open) => Err(hint::unterminated(sql, dialect, open)),
+    }
+}
+
+/// X1, before anything else.
+pub(super) fn check_nul(sql: &str) -> Result<(), SqlError> {
+    if !sql.as_bytes().contains(&0) {
+        return Ok(());
+    }
+    let at = sql.find('\0').unwrap_or_default();
+    let message = format!("SQL text holds a NUL at byte {at}");
+    Err(SqlError::new(SqlErrorKind::NulByte, message).at_span(sql, at, at + 1).hinted("bind it as a value".to_owned()))
+}
+
+impl Template {
+    /// The text as it was given.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// The dialect it was scanned in.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// What running it can change. Several statements of different classes are [`StatementClass::Unknown`], or
+    /// [`StatementClass::TxControl`] if one of them is.
+    pub fn class(&self) -> StatementClass {
+        self.summary.class
+    }
+
+    /// The main verb of the first statement.
+    pub fn verb(&self) -> Verb {
+        self.summary.verb
+    }
+
+    /// How many statements there are; empty ones do not count.
+    pub fn statements(&self) -> usize {
+        self.summary.statements
+    }
+
+    /// Whether it is a `SELECT … FOR UPDATE`, `FOR SHARE` or the like, or `LOCK IN SHARE MODE`.
+    pub fn is_locking_read(&self) -> bool {
+        self.summary.locking_read
+    }
+
+    /// Whether an INSERT, UPDATE, DELETE, MERGE or REPLACE has a RETURNING clause.
+    pub fn has_returning(&self) -> bool {
+        self.summary.returning
+    }
+
+    /// The table that an INSERT, UPDATE, DELETE, MERGE or REPLACE changes or a SELECT reads first, in its raw spelling.
+    /// A guess from the text, for tracing only.
+    pub fn target_table(&self) -> Option<&str> {
+        self.sql.get(self.summary.table.clone()?)
+    }
+
+    /// The parameters' names, each once, by first appearance.
+    pub fn names(&self) -> &[Box<str>] {
+        &self.names
+    }
+
+    /// Matches the names with `values` and says what to send. Values without a `:name` are an error unless `allow_unused`.
+    ///
+    /// A value is looked up by its name. If two have the same name, the one that [`Values::find`] gives is bound.
+    ///
+    /// # Errors
+    ///
+    /// Every kind but [`SqlErrorKind::NulByte`], [`SqlErrorKind::Unterminated`] and [`SqlErrorKind::Identifier`], in the
+    /// order of the kinds.
+    pub fn bind<V: Values + ?Sized>(&self, values: &V, allow_unused: bool) -> Result<Bound, SqlError> {
+        bind::bind(self, values, allow_unused)
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template")
+            .field("dialect", &self.dialect.kind())
+            .field("sql", &self.sql)
+            .field("native", &self.native)
+            .field("names", &self.names)
+            .field("class", &self.summary.class)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One pass over a text.
+struct Scanner<'a> {
+    sql: &'a str,
+    dialect: Dialect,
+    lexer: Lexer<'a>,
+    before: [Sig; 2],
+    names: Names<'a>,
+    slots: Slots,
+    blocks: Blocks,
+    classifier: Classifier,
+    /// Whether the statement has a token.
+    started: bool,
+    escapes: Vec<usize>,
+    native_placeholder: Option<(usize, usize)>,
+    executable: Option<usize>,
+}
+
+/// The token with its keyword: a word behind a dot or `@` is a name.
+#[inline]
+pub(super) fn significant(sql: &[u8], token: Token, before: &[Sig; 2]) -> Sig {
+    let Token { kind, start, end } = token;
+    let kw = if kind == Kind::Word && !is_name_only(sql, start, before) { Kw::of(&sql[start..end]) } else { Kw::None };
+    Sig { kind, kw, start, end }
+}
+
+#[inline]
+fn is_name_only(sql: &[u8], start: usize, before: &[Sig; 2]) -> bool {
+    let [earlier, last] = before;
+    match last.kind {
+        // `1.` is a number, whatever follows.
+        Kind::Punct(b'.') => {
+            !(earlier.kind == Kind::Word && earlier.end == last.start && sql[earlier.start].is_ascii_digit())
+        }
+        Kind::Punct(b'@') => last.end == start,
+        _ => false,
+    }
+}
+
+impl<'a> Scanner<'a> {
+    fn new(sql: &'a str, dialect: Dialect) -> Self {
+        let kind = dialect.kind();
+        Self {
+            sql,
+            dialect,
+            lexer: Lexer::new(sql, dialect),
+            before: [Sig::NONE; 2],
+            names: Names::default(),
+            slots: Slots::new(kind),
+            blocks: Blocks::new(kind),
+            classifier: Classifier::new(kind),
+            started: false,
+            escapes: Vec::new(),
+            native_placeholder: None,
+            executable: None,
+        }
+    }
+
+    fn run(&mut self) -> Result<(), Unterminated> {
+        while let Some(token) = self.lexer.next()? {
+            if !matches!(token.kind, Kind::Comment | Kind::ExecOpen | Kind::ExecClose) {
+                self.feed(token);
+            }
+        }
+        self.slots.finish();
+        if self.started {
+            self.classifier.end_statement(self.sql.as_bytes());
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn feed(&mut self, token: Token) {
+        let bytes = self.sql.as_bytes();
+        let token = significant(bytes, token, &self.before);
+        self.slots.feed(bytes, &token, &self.before);
+        match token.kind {
+            Kind::Param => self.param(&token),
+            Kind::Native => self.native(token.start, token.end),
+            Kind::Escape => self.escape(&token),
+            _ => {}
+        }
+        if self.blocks.feed(&token, &self.before) {
+            if std::mem::take(&mut self.started) {
+                self.classifier.end_statement(bytes);
+            }
+        } else {
+            self.started = true;
+            self.classifier.feed(bytes, &token, &self.before);
+        }
+        self.before = [self.before[1], token];
+    }
+
+    fn param(&mut self, token: &Sig) {
+        let index = self.names.index(&self.sql[token.start + 1..token.end]);
+        if self.lexer.in_exec() && self.executable.is_none() {
+            self.executable = Some(self.slots.found.len());
+        }
+        self.slots.param(token, index, &self.before);
+    }
+
+    fn native(&mut self, start: usize, end: usize) {
+        self.native_placeholder.get_or_insert((start, end));
+    }
+
+    /// E1. On SQLite the colon that is left can make a placeholder of its own (N1).
+    fn escape(&mut self, token: &Sig) {
+        self.escapes.push(token.start);
+        let bytes = self.sql.as_bytes();
+        let behind_colon = token.start > 0 && bytes[token.start - 1] == b':';
+        let word = bytes[token.end..].iter().take_while(|&&byte| is_word_byte(byte)).count();
+        if self.dialect.kind() == DialectKind::Sqlite && word > 0 && !behind_colon {
+            self.native(token.start + 1, token.end + word);
+        }
+    }
+
+    fn finish(self) -> Template {
+        let sql: Arc<str> = self.sql.into();
+        let mut template = Template {
+            native: Arc::clone(&sql),
+            sql,
+            dialect: self.dialect,
+            arrays: OnceLock::new(),
+            names: self.names.list.into_iter().map(Box::from).collect(),
+            slots: self.slots.found.into(),
+            escapes: self.escapes.into(),
+            native_placeholder: self.native_placeholder,
+            executable: self.executable,
+            summary: self.classifier.summary(),
+        };
+        if !template.slots.is_empty() || !template.escapes.is_empty() {
+            template.native = bind::spell_plain(&template, false);
+        }
+        template
+    }
+}
+
+/// The distinct names, by first appearance.
+#[derive(Default)]
+struct Names<'a> {
+    list: Vec<&'a str>,
+    /// Only for texts with many names, where a search would take quadratic time.
+    map: HashMap<&'a str, usize>,
+}
+
+impl<'a> Names<'a> {
+    const SEARCHED: usize = 16;
+
+    fn index(&mut self, name: &'a str) -> usize {
+        let next = self.list.len();
+        if next <= Self::SEARCHED {
+            if let Some(index) = self.list.iter().position(|&known| known == name) {
+                return index;
+            }
+            if next == Self::SEARCHED {
+                self.map.extend(self.list.iter().enumerate().map(|(index, &name)| (name, index)));
+                self.map.insert(name, next);
+            }
+        } else {
+            let index = *self.map.entry(name).or_insert(next);
+            if index < next {
+                return index;
+            }
+        }
+        self.list.push(name);
+        next
+    }
+}

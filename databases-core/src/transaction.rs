@@ -1,0 +1,184 @@
+//! Transactions and savepoints.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::options::TransactionOptions;
+use crate::session::Handle;
+
+/// A transaction, or inside another one a savepoint. Dropped without [`commit`](Transaction::commit) it is rolled
+/// back before anyone uses the connection again.
+pub struct Transaction {
+    pub(crate) handle: Handle,
+    ended: bool,
+}
+
+impl Transaction {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, ended: false }
+    }
+
+    /// Opens a nested transaction: a savepoint. Until it ends, every other call on this handle is
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    ///
+    /// # Errors
+    ///
+    /// What the server reports.
+    ///
+    /// # Cancel safety
+    ///
+    /// A savepoint that a dropped future has opened is undone before the next statement.
+    pub async fn begin(&self) -> Result<Self> {
+        self.begin_with(TransactionOptions::new()).await
+    }
+
+    /// As [`Transaction::begin`]; options belong to the outermost transaction and are errors here.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for any option.
+    pub async fn begin_with(&self, options: TransactionOptions) -> Result<Self> {
+        Ok(Self::new(self.handle.begin(&options).await?))
+    }
+
+    /// Commits; for a nested transaction, keeps what it did as part of the outer one.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionFailed`](crate::ErrorKind::TransactionFailed) if an earlier statement failed and the server rolled
+    /// back instead; [`TransactionEnded`](crate::ErrorKind::TransactionEnded) if the server ended it before;
+    /// [`Busy`](crate::ErrorKind::Busy) while a child or stream is open, and everything is rolled back;
+    /// [`CommitOutcomeUnknown`](crate::ErrorKind::CommitOutcomeUnknown) if the connection broke.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future leaves the transaction committed or rolled back.
+    pub async fn commit(mut self) -> Result<()> {
+        let ended = self.handle.commit().await;
+        self.ended = ended.is_ok();
+        ended
+    }
+
+    /// Rolls back; for a nested transaction, to where it began.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`](crate::ErrorKind::Busy) while a child or stream is open, and it is rolled back later; what the server
+    /// reports.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future leaves the transaction rolled back, or to be rolled back before anything else.
+    pub async fn rollback(mut self) -> Result<()> {
+        let ended = self.handle.rollback().await;
+        self.ended = ended.is_ok();
+        ended
+    }
+
+    /// Runs `f` in a nested transaction: kept on `Ok`, undone on `Err` and on a panic.
+    ///
+    /// # Errors
+    ///
+    /// The closure's, or of the savepoint.
+    pub async fn transaction<T, E, F>(&self, f: F) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: AsyncFnOnce(&Transaction) -> Result<T, E>,
+    {
+        run_closure(self.begin().await?, f).await
+    }
+
+    /// As [`Transaction::transaction`]. A conflict ends the outermost transaction, so nothing is retried here.
+    ///
+    /// # Errors
+    ///
+    /// The closure's, or of the savepoint.
+    pub async fn transaction_with<T, E, F>(&self, options: TransactionOptions, f: F) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: AsyncFnOnce(&Transaction) -> Result<T, E> + Clone,
+    {
+        run_closure(self.begin_with(options).await?, f).await
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.handle.abandon();
+        }
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").field("status", &self.handle.session.conn.status()).finish_non_exhaustive()
+    }
+}
+
+/// Runs `f` in `tx` and ends it. On a panic the drop of `tx` rolls back.
+pub(crate) async fn run_closure<T, E, F>(tx: Transaction, f: F) -> Result<T, E>
+where
+    E: From<Error>,
+    F: AsyncFnOnce(&Transaction) -> Result<T, E>,
+{
+    match f(&tx).await {
+        Ok(value) => {
+            tx.commit().await?;
+            Ok(value)
+        }
+        Err(error) => {
+            // If this fails too, the connection is discarded; the closure's error is the one that tells.
+            let _ = tx.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+/// Runs clones of `f`, each in a transaction of its own, until one commits, fails for good, or `retries` are used up.
+pub(crate) async fn run_closure_with<T, E, F>(
+    begin: impl AsyncFn() -> Result<Transaction>,
+    retries: u32,
+    f: F,
+) -> Result<T, E>
+where
+    E: From<Error>,
+    F: AsyncFnOnce(&Transaction) -> Result<T, E> + Clone,
+{
+    let mut attempt = 0;
+    loop {
+        let began = begin().await;
+        let may_retry = attempt < retries;
+        let outcome = match began {
+            Err(error) if may_retry && error.is_retryable() => None,
+            Err(error) => Some(Err(error.into())),
+            Ok(tx) => {
+                let session = tx.handle.session.clone();
+                match f.clone()(&tx).await {
+                    Ok(value) => match tx.commit().await {
+                        Ok(()) => Some(Ok(value)),
+                        Err(error) if may_retry && error.is_retryable() => None,
+                        Err(error) => Some(Err(error.into())),
+                    },
+                    Err(error) => {
+                        let again = may_retry && session.last_error_is_retryable();
+                        let _ = tx.rollback().await;
+                        if again { None } else { Some(Err(error)) }
+                    }
+                }
+            }
+        };
+        if let Some(outcome) = outcome {
+            return outcome;
+        }
+        attempt += 1;
+        tokio::time::sleep(backoff(attempt)).await;
+    }
+}
+
+/// Doubles from 5 ms to 640 ms, with half of it left to chance, so that those in conflict do not meet again.
+fn backoff(attempt: u32) -> Duration {
+    let most = Duration::from_millis(5 << attempt.min(7));
+    most / 2 + crate::pool::jitter(most / 2)
+}

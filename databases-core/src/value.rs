@@ -1,0 +1,419 @@
+//! Values: owned on the way in, borrowed on the way out.
+//!
+//! Few variants, ours, so that no date or decimal crate decides what a server's value may be. A variant says what
+//! the server said; what a caller gets is decided by the Rust type that is asked for (see [`FromValue`]).
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
+
+/// An owned value: a parameter, or a cell taken out of its row.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// SQL NULL.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// A signed integer of any width.
+    Int(i64),
+    /// An unsigned integer above `i64::MAX`, or of an unsigned column.
+    UInt(u64),
+    /// A floating point number; single precision is widened.
+    Float(f64),
+    /// An exact decimal.
+    Decimal(Decimal),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A calendar date.
+    Date(Date),
+    /// A time of day.
+    Time(Time),
+    /// A date and time without a zone.
+    DateTime(DateTime),
+    /// An instant, UTC.
+    Timestamp(Timestamp),
+    /// A span of months, days and microseconds.
+    Interval(Interval),
+    /// A UUID.
+    Uuid(Uuid),
+    /// JSON text.
+    Json(JsonText),
+    /// An array or a `list(..)`.
+    Array(Box<Array>),
+    /// A value of a type that has no variant here, as the server's text or bytes.
+    Other(Box<Other>),
+}
+
+const _: () = assert!(size_of::<Value>() <= 32);
+
+// Values are never printed: a `Debug` of a struct that holds one must not leak it.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("Null"),
+            _ => write!(f, "{:?}(..)", self.kind()),
+        }
+    }
+}
+
+/// The type of a value, known even where the value is NULL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ValueKind {
+    /// Not known: whatever the server takes it for.
+    #[default]
+    Any,
+    /// [`Value::Bool`].
+    Bool,
+    /// [`Value::Int`] of at most 16 bits.
+    Int16,
+    /// [`Value::Int`] of at most 32 bits.
+    Int32,
+    /// [`Value::Int`].
+    Int,
+    /// [`Value::UInt`].
+    UInt,
+    /// [`Value::Float`] of single precision.
+    Float32,
+    /// [`Value::Float`].
+    Float,
+    /// [`Value::Decimal`].
+    Decimal,
+    /// [`Value::Text`].
+    Text,
+    /// [`Value::Bytes`].
+    Bytes,
+    /// [`Value::Date`].
+    Date,
+    /// [`Value::Time`].
+    Time,
+    /// [`Value::DateTime`].
+    DateTime,
+    /// [`Value::Timestamp`].
+    Timestamp,
+    /// [`Value::Interval`].
+    Interval,
+    /// [`Value::Uuid`].
+    Uuid,
+    /// [`Value::Json`].
+    Json,
+    /// [`Value::Array`].
+    Array,
+    /// [`Value::Other`].
+    Other,
+}
+
+impl Value {
+    /// Whether this is SQL NULL.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// The kind of this value; `Any` for NULL.
+    #[must_use]
+    pub fn kind(&self) -> ValueKind {
+        match self {
+            Self::Null => ValueKind::Any,
+            Self::Bool(_) => ValueKind::Bool,
+            Self::Int(_) => ValueKind::Int,
+            Self::UInt(_) => ValueKind::UInt,
+            Self::Float(_) => ValueKind::Float,
+            Self::Decimal(_) => ValueKind::Decimal,
+            Self::Text(_) => ValueKind::Text,
+            Self::Bytes(_) => ValueKind::Bytes,
+            Self::Date(_) => ValueKind::Date,
+            Self::Time(_) => ValueKind::Time,
+            Self::DateTime(_) => ValueKind::DateTime,
+            Self::Timestamp(_) => ValueKind::Timestamp,
+            Self::Interval(_) => ValueKind::Interval,
+            Self::Uuid(_) => ValueKind::Uuid,
+            Self::Json(_) => ValueKind::Json,
+            Self::Array(_) => ValueKind::Array,
+            Self::Other(_) => ValueKind::Other,
+        }
+    }
+
+    /// Borrows the value.
+    #[must_use]
+    pub fn as_ref(&self) -> ValueRef<'_> {
+        match self {
+            Self::Null => ValueRef::Null,
+            Self::Bool(v) => ValueRef::Bool(*v),
+            Self::Int(v) => ValueRef::Int(*v),
+            Self::UInt(v) => ValueRef::UInt(*v),
+            Self::Float(v) => ValueRef::Float(*v),
+            Self::Decimal(v) => ValueRef::Decimal(v.clone()),
+            Self::Text(v) => ValueRef::Text(v),
+            Self::Bytes(v) => ValueRef::Bytes(v),
+            Self::Date(v) => ValueRef::Date(*v),
+            Self::Time(v) => ValueRef::Time(*v),
+            Self::DateTime(v) => ValueRef::DateTime(*v),
+            Self::Timestamp(v) => ValueRef::Timestamp(*v),
+            Self::Interval(v) => ValueRef::Interval(*v),
+            Self::Uuid(v) => ValueRef::Uuid(*v),
+            Self::Json(v) => ValueRef::Json(v.as_str()),
+            Self::Array(v) => ValueRef::Array(v.clone()),
+            Self::Other(v) => ValueRef::Other { type_name: &v.type_name, bytes: &v.bytes },
+        }
+    }
+}
+
+/// An array parameter: a plain sequence, or a `list(..)` that expands where the rules of `:name` allow it.
+#[derive(Clone, PartialEq)]
+pub struct Array {
+    pub(crate) items: Vec<Value>,
+    pub(crate) shape: ArrayShape,
+    pub(crate) element: ValueKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArrayShape {
+    /// A `Vec` or slice.
+    Sequence,
+    /// `list(..)` of scalars.
+    List,
+    /// `list(..)` of tuples; each item is an `Array` of shape `Tuple`.
+    Tuples,
+    /// One item of a list of tuples.
+    Tuple,
+}
+
+impl Array {
+    /// A plain sequence of items of one kind.
+    #[must_use]
+    pub fn new(items: Vec<Value>, element: ValueKind) -> Self {
+        Self { items, shape: ArrayShape::Sequence, element }
+    }
+
+    /// The items.
+    #[must_use]
+    pub fn items(&self) -> &[Value] {
+        &self.items
+    }
+
+    /// The kind of the items, known even for an empty array.
+    #[must_use]
+    pub fn element_kind(&self) -> ValueKind {
+        self.element
+    }
+
+    /// Takes the items out.
+    #[must_use]
+    pub fn into_items(self) -> Vec<Value> {
+        self.items
+    }
+}
+
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Array(len {}, {:?})", self.items.len(), self.element)
+    }
+}
+
+/// A value of a type that [`Value`] has no variant for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Other {
+    /// The server's name of the type.
+    pub type_name: String,
+    /// The value as the server sent it.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Other {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Other({}, {} bytes)", self.type_name, self.bytes.len())
+    }
+}
+
+/// A borrowed value: a cell, still in the driver's buffer where that is possible.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ValueRef<'a> {
+    /// SQL NULL.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// A signed integer of any width.
+    Int(i64),
+    /// An unsigned integer.
+    UInt(u64),
+    /// A floating point number; single precision is widened.
+    Float(f64),
+    /// An exact decimal.
+    Decimal(Decimal),
+    /// Text.
+    Text(&'a str),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// A calendar date.
+    Date(Date),
+    /// A time of day.
+    Time(Time),
+    /// A date and time without a zone.
+    DateTime(DateTime),
+    /// An instant, UTC.
+    Timestamp(Timestamp),
+    /// A span of months, days and microseconds.
+    Interval(Interval),
+    /// A UUID.
+    Uuid(Uuid),
+    /// JSON text.
+    Json(&'a str),
+    /// An array.
+    Array(Box<Array>),
+    /// A value of a type that has no variant here.
+    Other {
+        /// The server's name of the type.
+        type_name: &'a str,
+        /// The value as the server sent it.
+        bytes: &'a [u8],
+    },
+}
+
+impl ValueRef<'_> {
+    /// Whether this is SQL NULL.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// The owned value.
+    #[must_use]
+    pub fn to_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(v) => Value::Bool(v),
+            Self::Int(v) => Value::Int(v),
+            Self::UInt(v) => Value::UInt(v),
+            Self::Float(v) => Value::Float(v),
+            Self::Decimal(v) => Value::Decimal(v),
+            Self::Text(v) => Value::Text(v.to_owned()),
+            Self::Bytes(v) => Value::Bytes(v.to_vec()),
+            Self::Date(v) => Value::Date(v),
+            Self::Time(v) => Value::Time(v),
+            Self::DateTime(v) => Value::DateTime(v),
+            Self::Timestamp(v) => Value::Timestamp(v),
+            Self::Interval(v) => Value::Interval(v),
+            Self::Uuid(v) => Value::Uuid(v),
+            Self::Json(v) => Value::Json(JsonText::new(v)),
+            Self::Array(v) => Value::Array(v),
+            Self::Other { type_name, bytes } => {
+                Value::Other(Box::new(Other { type_name: type_name.to_owned(), bytes: bytes.to_vec() }))
+            }
+        }
+    }
+
+    /// What this is, for error messages: never the value itself.
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::Null => "NULL",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) | Self::UInt(_) => "an integer",
+            Self::Float(_) => "a floating point number",
+            Self::Decimal(_) => "a decimal",
+            Self::Text(_) => "text",
+            Self::Bytes(_) => "bytes",
+            Self::Date(_) => "a date",
+            Self::Time(_) => "a time",
+            Self::DateTime(_) => "a timestamp without zone",
+            Self::Timestamp(_) => "a timestamp",
+            Self::Interval(_) => "an interval",
+            Self::Uuid(_) => "a uuid",
+            Self::Json(_) => "json",
+            Self::Array(_) => "an array",
+            Self::Other { .. } => "a value of another type",
+        }
+    }
+}
+
+impl fmt::Debug for ValueRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ValueRef({})", self.describe())
+    }
+}
+
+/// A Rust type that can be a parameter.
+pub trait IntoValue {
+    /// The kind of every value of this type; tells the server the type of a NULL.
+    const KIND: ValueKind = ValueKind::Any;
+
+    /// The value to bind.
+    fn into_value(self) -> Value;
+}
+
+/// A Rust type that a cell can be read as.
+pub trait FromValue: Sized + Send {
+    /// Reads the value.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if the value does not fit this type exactly. [`Row::get`](crate::Row::get) adds the
+    /// column's name and type.
+    fn from_value(value: ValueRef<'_>) -> Result<Self>;
+}
+
+/// An error for a value that does not fit: says both sides, never the value.
+#[must_use]
+pub fn mismatch<T>(value: &ValueRef<'_>) -> Error {
+    let wanted = short_type_name::<T>();
+    match value {
+        ValueRef::Null => Error::new(ErrorKind::Decode, format!("NULL cannot be read as {wanted}"))
+            .with_hint(format!("ask for Option<{wanted}>")),
+        other => Error::new(ErrorKind::Decode, format!("{} cannot be read as {wanted}", other.describe())),
+    }
+}
+
+/// An error for a value of the right sort that is out of the type's range.
+#[must_use]
+pub fn out_of_range<T>(value: &ValueRef<'_>) -> Error {
+    let wanted = short_type_name::<T>();
+    Error::new(ErrorKind::Decode, format!("{} is out of range for {wanted}", value.describe()))
+}
+
+/// An error for text that does not parse as the type asked for.
+#[must_use]
+pub fn unparsable<T>(value: &ValueRef<'_>) -> Error {
+    let wanted = short_type_name::<T>();
+    Error::new(ErrorKind::Decode, format!("this {} does not have the form of {wanted}", value.describe()))
+}
+
+fn short_type_name<T>() -> String {
+    // Drops module paths: `alloc::string::String` reads `String`.
+    let full = std::any::type_name::<T>();
+    let mut out = String::with_capacity(full.len());
+    let mut word_start = 0;
+    for (index, c) in full.char_indices() {
+        if c == ':' {
+            word_start = index + 1;
+        } else if !(c.is_alphanumeric() || c == '_') {
+            out.push_str(&full[word_start..index + c.len_utf8()]);
+            word_start = index + c.len_utf8();
+        }
+    }
+    out.push_str(&full[word_start..]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_never_prints_a_value() {
+        let value = Value::Text("hunter2".to_owned());
+        assert_eq!(format!("{value:?}"), "Text(..)");
+        assert_eq!(format!("{:?}", value.as_ref()), "ValueRef(text)");
+    }
+
+    #[test]
+    fn type_names_are_short() {
+        assert_eq!(short_type_name::<String>(), "String");
+        assert_eq!(short_type_name::<Option<Vec<u8>>>(), "Option<Vec<u8>>");
+    }
+}

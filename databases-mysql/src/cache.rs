@@ -1,0 +1,127 @@
+//! Prepared statements of one connection: a bounded LRU by native text, and how a text gets past the driver's lexer.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use databases_core::{Error, ErrorKind, Result};
+use hashlink::LruCache;
+use mysql_async::Statement;
+use mysql_common::named_params::ParsedNamedParams;
+
+use crate::batch::Layout;
+
+/// A prepared statement, and the columns of its last result.
+pub(crate) struct Prepared {
+    pub(crate) statement: Statement,
+    pub(crate) layout: Option<Arc<Layout>>,
+}
+
+/// Statements kept prepared. Who puts one in closes the one that falls out.
+pub(crate) struct StatementCache {
+    entries: LruCache<Arc<str>, Prepared>,
+    capacity: usize,
+}
+
+impl StatementCache {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { entries: LruCache::new(capacity), capacity }
+    }
+
+    /// Whether it keeps anything at all.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.capacity > 0
+    }
+
+    pub(crate) fn get(&mut self, sql: &str) -> Option<&mut Prepared> {
+        self.entries.get_mut(sql)
+    }
+
+    /// Keeps `prepared`; answers the statement to close.
+    pub(crate) fn insert(&mut self, sql: Arc<str>, prepared: Prepared) -> Option<Statement> {
+        let evicted = if self.entries.len() >= self.capacity { self.entries.remove_lru() } else { None };
+        self.entries.insert(sql, prepared);
+        evicted.map(|(_, prepared)| prepared.statement)
+    }
+
+    pub(crate) fn remove(&mut self, sql: &str) -> Option<Statement> {
+        self.entries.remove(sql).map(|prepared| prepared.statement)
+    }
+
+    /// Forgets all, after a reset of the session closed them.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// Takes all out, to close them.
+    pub(crate) fn drain(&mut self) -> Vec<Statement> {
+        let mut out = Vec::with_capacity(self.entries.len());
+        while let Some((_, prepared)) = self.entries.remove_lru() {
+            out.push(prepared.statement);
+        }
+        out
+    }
+}
+
+/// Comments that the server skips and that leave the driver's lexer inside a comment, string or quoted name up to the
+/// end of the text, or at least up to the next `*/` or quote.
+///
+/// The lexer misses the end of `/****/` (a star before the closing `*/`), and takes `--` and a control character for no
+/// comment, where the server does.
+const BLINDERS: [&str; 4] = ["/****/", "--\u{1}`\n", "--\u{1}'\n", "--\u{1}\"\n"];
+
+/// `sql`, or the same with a comment before it, such that the driver sends it unchanged.
+///
+/// The driver reads every text that is to be prepared for `:name` once more, in its own way, and replaces what it
+/// finds: `lbl:begin`, `'\' :x` under NO_BACKSLASH_ESCAPES, `/*! :x */`. There is no way around that lexer, so its own
+/// gaps are used to keep it from looking, and its verdict is taken before anything is sent.
+pub(crate) fn shield(sql: &str) -> Result<Cow<'_, str>> {
+    if survives(sql) {
+        return Ok(Cow::Borrowed(sql));
+    }
+    for blinder in BLINDERS {
+        let text = format!("{blinder}{sql}");
+        if survives(&text) {
+            return Ok(Cow::Owned(text));
+        }
+    }
+    Err(Error::new(ErrorKind::Unsupported, "the driver would take a `:` in this statement for a parameter of its own")
+        .with_hint("put a space behind that `:`, or write the statement without comments behind it"))
+}
+
+/// Whether the driver leaves `sql` as it is.
+fn survives(sql: &str) -> bool {
+    // Without a colon it has nothing to find.
+    !sql.contains(':')
+        || ParsedNamedParams::parse(sql.as_bytes())
+            .is_ok_and(|parsed| parsed.params().is_empty() && parsed.query() == sql.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_the_driver_would_damage_get_a_comment_before_them() {
+        for sql in [
+            "lbl:begin end",
+            r"SELECT '\', ':x'",
+            "SELECT 1 --\u{1}:x",
+            "SELECT /*! :x */ 1",
+            "SELECT /*+ :x */ 1",
+            r"SELECT 'a\\' :b",
+            "SELECT ?, lbl:begin",
+            "/* a */ lbl:begin /* b */ SELECT '`' */",
+        ] {
+            assert!(!survives(sql), "{sql}");
+            let shielded = shield(sql).unwrap();
+            assert!(shielded.ends_with(sql) && survives(&shielded), "{shielded}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_left_alone() {
+        for sql in ["SELECT ?", "SELECT ':x', ?", "SELECT 1 -- :x", "SELECT `:x`", "SELECT 1:2", "SELECT @a := 1"] {
+            assert!(matches!(shield(sql), Ok(Cow::Borrowed(text)) if text == sql), "{sql}");
+        }
+    }
+}

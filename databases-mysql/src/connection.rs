@@ -1,0 +1,480 @@
+//! One session with a server: operations in order, and what becomes of those that are dropped.
+//!
+//! An operation holds the session's lock from its first byte to its last answer. A future that is dropped in between
+//! leaves the driver somewhere in the protocol: the connection is then broken for good, and a task of ours stops the
+//! statement at the server before it lets the socket go.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use databases_core::backend::{
+    BackendConnection, ExecResult, Flow, NativeConnection, Request, Requests, RowBatches, RowSink, ServerInfo, Status,
+    TransactionCommand,
+};
+use databases_core::sql::Dialect;
+use databases_core::{Effect, Error, ErrorKind, Result, RowBatch, TransactionOptions};
+use futures_util::FutureExt;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+
+use crate::error;
+use crate::session::{BATCH_ROWS, Session, Shared, Take};
+use crate::stream;
+
+/// How long a side connection may take to stop a statement.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Stops the statement of a connection at the server, over another connection.
+pub(crate) struct Killer {
+    // Holds the password.
+    opts: Opts,
+    id: u32,
+}
+
+impl Killer {
+    /// Stops whatever the connection runs. Best effort, bounded.
+    pub(crate) async fn kill(&self) {
+        let stop = async {
+            let mut side = Conn::new(self.opts.clone()).await?;
+            let outcome = side.query_drop(format!("KILL QUERY {}", self.id)).await;
+            side.disconnect().await?;
+            outcome
+        };
+        match tokio::time::timeout(KILL_TIMEOUT, stop).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => {
+                let code = error::server_code(&fault);
+                tracing::debug!(
+                    connection_id = self.id,
+                    ?code,
+                    "a dropped statement could not be stopped at the server"
+                );
+            }
+            Err(_) => tracing::debug!(connection_id = self.id, "stopping a dropped statement took too long"),
+        }
+    }
+}
+
+/// A session, its state without waiting, and how to stop it.
+pub(crate) struct Line {
+    session: Arc<Mutex<Session>>,
+    shared: Arc<Shared>,
+    pub(crate) killer: Killer,
+}
+
+/// The use of a session from start to end. Dropped before [`Operation::finish`], it takes the connection with it.
+pub(crate) struct Operation {
+    line: Arc<Line>,
+    session: Option<OwnedMutexGuard<Session>>,
+    finished: bool,
+}
+
+impl Operation {
+    async fn begin(line: &Arc<Line>) -> Result<Self> {
+        let session = line.session.clone().lock_owned().await;
+        if line.shared.is_broken() {
+            return Err(error::disconnected("the connection is not usable any more"));
+        }
+        line.shared.enter();
+        Ok(Self { line: line.clone(), session: Some(session), finished: false })
+    }
+
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
+    pub(crate) fn session(&mut self) -> &mut Session {
+        self.session.as_mut().expect("an operation holds its session until it is dropped")
+    }
+
+    /// Every answer was read: the connection may be used again, unless the driver gave it up.
+    pub(crate) fn finish(mut self) {
+        if self.session().is_disconnected() {
+            self.line.shared.break_off();
+        }
+        self.finished = true;
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        let Some(mut session) = self.session.take() else { return };
+        if self.finished {
+            // The lock first: who sees the session idle finds it free.
+            drop(session);
+            self.line.shared.leave();
+            return;
+        }
+        self.line.shared.break_off();
+        let line = self.line.clone();
+        let stop = async move {
+            // The socket stays open meanwhile, so that the id cannot become another's.
+            line.killer.kill().await;
+            if let Some(conn) = session.take() {
+                sever(conn);
+            }
+            drop(session);
+            line.shared.leave();
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(stop)),
+            // Nobody is left to run anything: the socket closes with the connection.
+            Err(_) => drop(stop),
+        }
+    }
+}
+
+/// Drops a connection that is somewhere in the protocol. The driver would read its results to the end first; a call
+/// that was begun and dropped makes it close the socket instead.
+fn sever(mut conn: Conn) {
+    let _ = conn.ping().now_or_never();
+}
+
+/// Tells the connection when the runtime that serves its socket has gone.
+struct Sentinel(Arc<Shared>);
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        self.0.break_off();
+    }
+}
+
+/// One connection to MySQL or MariaDB.
+pub(crate) struct Connection {
+    line: Arc<Line>,
+    info: ServerInfo,
+    /// Dropped with the connection, which ends the sentinel's task.
+    _alive: oneshot::Sender<()>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The driver's types print the password.
+        f.debug_struct("Connection")
+            .field("id", &self.line.killer.id)
+            .field("server", &self.info)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Connects, and sets the session up.
+    pub(crate) async fn open(opts: Opts, statement_cache_size: usize) -> Result<Self> {
+        let conn = Conn::new(opts.clone()).await.map_err(error::connect)?;
+        let killer = Killer { opts, id: conn.id() };
+        let shared = Arc::new(Shared::default());
+        let (session, info) = Session::open(conn, statement_cache_size, shared.clone()).await?;
+        let (alive, gone) = oneshot::channel::<()>();
+        let sentinel = Sentinel(shared.clone());
+        tokio::spawn(async move {
+            let _sentinel = sentinel;
+            let _ = gone.await;
+        });
+        let line = Arc::new(Line { session: Arc::new(Mutex::new(session)), shared, killer });
+        Ok(Self { line, info, _alive: alive })
+    }
+
+    /// What the server is.
+    pub(crate) fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    async fn begin(&self) -> Result<Operation> {
+        Operation::begin(&self.line).await
+    }
+
+    async fn command(&self, sql: &str) -> Result<()> {
+        let mut operation = self.begin().await?;
+        let outcome = operation.session().command(sql).await;
+        operation.finish();
+        outcome
+    }
+
+    async fn start(&self, options: &TransactionOptions) -> Result<()> {
+        if options.is_deferrable() {
+            return Err(Error::new(ErrorKind::Unsupported, "MySQL has no deferrable transactions"));
+        }
+        if options.get_lock_mode().is_some() {
+            return Err(Error::new(ErrorKind::Unsupported, "MySQL has no immediate or deferred transactions"));
+        }
+        let mut operation = self.begin().await?;
+        if self.line.shared.in_transaction() {
+            operation.finish();
+            // START TRANSACTION would commit it.
+            return Err(Error::new(ErrorKind::Busy, "a transaction is already open on this connection"));
+        }
+        let mut sql = String::new();
+        if let Some(isolation) = options.get_isolation() {
+            sql = format!("SET TRANSACTION ISOLATION LEVEL {}; ", isolation.as_sql());
+        }
+        sql.push_str(if options.is_read_only() { "START TRANSACTION READ ONLY" } else { "START TRANSACTION" });
+        let outcome = operation.session().command(&sql).await;
+        operation.finish();
+        outcome?;
+        self.expect_transaction(true, "START TRANSACTION")
+    }
+
+    async fn commit(&self) -> Result<()> {
+        let mut operation = self.begin().await?;
+        if !self.line.shared.in_transaction() {
+            operation.finish();
+            return Err(Error::new(ErrorKind::TransactionEnded, "the server had already ended the transaction"));
+        }
+        // Whatever `completion_type` says.
+        let outcome = operation.session().command("COMMIT AND NO CHAIN NO RELEASE").await;
+        operation.finish();
+        outcome.map_err(|error| {
+            if error.kind() == ErrorKind::Disconnected && error.effect() != Effect::NotSent {
+                error.with_kind(ErrorKind::CommitOutcomeUnknown).with_effect(Effect::Unknown).context("COMMIT")
+            } else {
+                error
+            }
+        })?;
+        self.expect_transaction(false, "COMMIT")
+    }
+
+    async fn rollback(&self) -> Result<()> {
+        let mut operation = self.begin().await?;
+        if !self.line.shared.in_transaction() {
+            operation.finish();
+            return Ok(());
+        }
+        let outcome = operation.session().command("ROLLBACK AND NO CHAIN NO RELEASE").await;
+        operation.finish();
+        outcome?;
+        self.expect_transaction(false, "ROLLBACK")
+    }
+
+    /// Compares what the server says with what was asked of it; a session that does otherwise is not to be used.
+    fn expect_transaction(&self, open: bool, command: &str) -> Result<()> {
+        if self.line.shared.in_transaction() == open {
+            return Ok(());
+        }
+        self.line.shared.break_off();
+        let state = if open { "no transaction" } else { "a transaction still open" };
+        Err(Error::new(ErrorKind::Internal, format!("the server reports {state} after {command}")))
+    }
+
+    async fn in_transaction(&self, sql: String) -> Result<()> {
+        if !self.line.shared.in_transaction() {
+            return Err(Error::new(ErrorKind::TransactionEnded, "the server had already ended the transaction"));
+        }
+        self.command(&sql).await
+    }
+}
+
+#[async_trait]
+impl BackendConnection for Connection {
+    fn status(&self) -> Status {
+        self.line.shared.status()
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.line.shared.dialect()
+    }
+
+    async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        let mut operation = self.begin().await?;
+        let mut take = TakeAll::new(request.wants_rows.then_some(sink));
+        let outcome = operation.session().execute(request, &mut take).await;
+        operation.finish();
+        take.end(outcome)
+    }
+
+    async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {
+        let mut operation = self.begin().await?;
+        let mut sum = 0;
+        let mut outcome = Ok(());
+        let mut index = 0;
+        while let Some(request) = requests.next() {
+            let done = match request {
+                Ok(request) => operation.session().execute(request, &mut TakeAll::new(None)).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(done) => sum += done.rows_affected(),
+                Err(error) => {
+                    outcome = Err(if error.batch_index().is_none() { error.with_batch_index(index) } else { error });
+                    break;
+                }
+            }
+            index += 1;
+        }
+        operation.finish();
+        outcome.map(|()| sum)
+    }
+
+    async fn run_script(&self, sql: &str) -> Result<()> {
+        let mut operation = self.begin().await?;
+        let outcome = operation.session().script(sql).await;
+        operation.finish();
+        outcome
+    }
+
+    async fn open_stream(&self, request: Request) -> Result<Box<dyn RowBatches>> {
+        stream::open(self.begin().await?, request).await
+    }
+
+    async fn transaction(&self, command: TransactionCommand) -> Result<()> {
+        let name = TransactionCommand::savepoint_name;
+        match command {
+            TransactionCommand::Begin(options) => self.start(&options).await,
+            TransactionCommand::Commit => self.commit().await,
+            TransactionCommand::Rollback => self.rollback().await,
+            TransactionCommand::Savepoint(depth) => self.in_transaction(format!("SAVEPOINT {}", name(depth))).await,
+            TransactionCommand::Release(depth) => {
+                self.in_transaction(format!("RELEASE SAVEPOINT {}", name(depth))).await
+            }
+            TransactionCommand::RollbackTo(depth) => {
+                let name = name(depth);
+                self.in_transaction(format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")).await
+            }
+        }
+    }
+
+    async fn settle(&self) {
+        // Whoever holds the session is a call that goes on, a stream's task, or the task that stops a dropped call.
+        let mut session = self.line.session.clone().lock_owned().await;
+        if !self.line.shared.is_broken() {
+            self.line.shared.enter();
+            let mut operation = Operation { line: self.line.clone(), session: Some(session), finished: false };
+            // An error has broken the connection, which is how it is told.
+            let _ = operation.session().refresh_if_stale().await;
+            operation.finish();
+        } else if let Some(conn) = session.take() {
+            sever(conn);
+        }
+    }
+
+    async fn reset(&self) -> Result<bool> {
+        let mut operation = self.begin().await?;
+        let outcome = operation.session().reset().await;
+        operation.finish();
+        outcome
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let mut operation = self.begin().await?;
+        let outcome = operation.session().ping().await;
+        operation.finish();
+        outcome
+    }
+
+    async fn server_info(&self) -> Result<ServerInfo> {
+        Ok(self.info.clone())
+    }
+
+    async fn native(&self) -> Result<Box<dyn NativeConnection + '_>> {
+        let mut operation = self.begin().await?;
+        let outcome = operation.session().close_statements().await;
+        if let Err(error) = outcome {
+            operation.finish();
+            return Err(error);
+        }
+        Ok(Box::new(Native { operation: Some(operation) }))
+    }
+
+    fn native_type(&self) -> &'static str {
+        "mysql_async::Conn"
+    }
+
+    async fn close(&self) {
+        let mut session = self.line.session.clone().lock_owned().await;
+        let was_broken = self.line.shared.is_broken();
+        self.line.shared.break_off();
+        let Some(conn) = session.take() else { return };
+        if was_broken {
+            sever(conn);
+        } else {
+            let _ = conn.disconnect().await;
+        }
+    }
+}
+
+/// Takes rows into a sink, or drops them.
+struct TakeAll<'a> {
+    sink: Option<&'a mut dyn RowSink>,
+    error: Option<Error>,
+}
+
+impl<'a> TakeAll<'a> {
+    fn new(sink: Option<&'a mut dyn RowSink>) -> Self {
+        Self { sink, error: None }
+    }
+
+    /// The sink's error counts only where the server has none.
+    fn end(self, outcome: Result<ExecResult>) -> Result<ExecResult> {
+        match self.error {
+            Some(error) if outcome.is_ok() => Err(error),
+            _ => outcome,
+        }
+    }
+}
+
+impl Take for TakeAll<'_> {
+    fn wants(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    fn is_full(&self, rows: usize, _: usize) -> bool {
+        rows >= BATCH_ROWS
+    }
+
+    async fn take(&mut self, batch: Arc<dyn RowBatch>) {
+        let Some(sink) = &mut self.sink else { return };
+        match sink.batch(batch) {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Stop) => self.sink = None,
+            Err(error) => {
+                self.sink = None;
+                self.error = Some(error);
+            }
+        }
+    }
+}
+
+/// The driver's connection, lent. What is done to it is asked for afterwards.
+struct Native {
+    operation: Option<Operation>,
+}
+
+impl Native {
+    const OPEN: &str = "the driver's connection is there while the session is not broken";
+}
+
+impl NativeConnection for Native {
+    fn as_any(&self) -> &dyn Any {
+        let session = self.operation.as_ref().and_then(|operation| operation.session.as_ref());
+        session.and_then(|session| session.driver()).expect(Self::OPEN)
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        let session = self.operation.as_mut().and_then(|operation| operation.session.as_mut());
+        session.and_then(|session| session.driver_mut()).expect(Self::OPEN)
+    }
+}
+
+impl Drop for Native {
+    fn drop(&mut self) {
+        let Some(mut operation) = self.operation.take() else { return };
+        operation.session().set_stale();
+        if operation.session().is_disconnected() {
+            return operation.finish();
+        }
+        match Handle::try_current() {
+            // The session is busy until its state is known again.
+            Ok(runtime) => drop(runtime.spawn(async move {
+                let _ = operation.session().refresh_if_stale().await;
+                operation.finish();
+            })),
+            // The next call asks.
+            Err(_) => operation.finish(),
+        }
+    }
+}

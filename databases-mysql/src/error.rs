@@ -1,0 +1,458 @@
+//! Errors of the server and of the driver in the words of this crate.
+//!
+//! The server's messages repeat values (`Duplicate entry 'x' for key …`), so they go to `detail`, which is never
+//! printed; what is printed is our own text, with the names that we read out of the message. Driver errors may hold
+//! options with a password in them: of those only what is known to be harmless is shown.
+//!
+//! Numbers: <https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html>,
+//! <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
+
+use databases_core::{Effect, Error, ErrorKind};
+use mysql_async::{DriverError, IoError, LocalInfileError, ServerError};
+
+/// The statement cannot be prepared; the text protocol may run it.
+pub(crate) const NOT_PREPARABLE: u16 = 1295;
+/// The server does not know the statement's id: nothing ran.
+pub(crate) const UNKNOWN_STATEMENT: u16 = 1243;
+/// The statement must be prepared again: nothing ran.
+pub(crate) const NEEDS_PREPARE: u16 = 1615;
+/// KILL QUERY ended the statement.
+pub(crate) const INTERRUPTED: u16 = 1317;
+
+/// The number of a server error.
+pub(crate) fn server_code(error: &mysql_async::Error) -> Option<u16> {
+    match error {
+        mysql_async::Error::Server(server) => Some(server.code),
+        _ => None,
+    }
+}
+
+/// The error of a statement on an open connection.
+pub(crate) fn statement(error: mysql_async::Error) -> Error {
+    match error {
+        mysql_async::Error::Server(server) => from_server(&server),
+        other => from_driver(other, ErrorKind::Disconnected),
+    }
+}
+
+/// The error of an attempt to connect.
+pub(crate) fn connect(error: mysql_async::Error) -> Error {
+    match error {
+        mysql_async::Error::Server(server) => {
+            let error = from_server(&server);
+            let kind = match server.code {
+                // In a handshake 1044 and 1045 are logins, and whatever else the server says is why it takes no session.
+                1044 | 1045 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151 => ErrorKind::Authentication,
+                _ => ErrorKind::Connect,
+            };
+            error.with_kind(kind).with_effect(Effect::NotSent)
+        }
+        other => from_driver(other, ErrorKind::Connect).with_effect(Effect::NotSent),
+    }
+}
+
+/// The connection is not usable any more.
+pub(crate) fn disconnected(message: &str) -> Error {
+    Error::new(ErrorKind::Disconnected, message).with_effect(Effect::NotSent)
+}
+
+fn from_driver(error: mysql_async::Error, io_kind: ErrorKind) -> Error {
+    use mysql_async::Error as Driver;
+    match error {
+        Driver::Io(IoError::Io(source)) => {
+            let message = match io_kind {
+                ErrorKind::Connect => "the server cannot be reached",
+                _ => "the connection to the server broke",
+            };
+            Error::new(io_kind, message).with_source(source)
+        }
+        Driver::Driver(driver) => from_driver_error(&driver, io_kind),
+        // Options and URLs could be in there; we make neither an `Other` nor a `Url`.
+        _ => Error::new(ErrorKind::Internal, "the driver failed in a way that it should not"),
+    }
+}
+
+fn from_driver_error(error: &DriverError, io_kind: ErrorKind) -> Error {
+    let of = |kind, message: &str| Error::new(kind, message);
+    match error {
+        DriverError::ConnectionClosed => of(io_kind, "the connection is closed"),
+        DriverError::PacketOutOfOrder | DriverError::UnexpectedPacket { .. } => {
+            of(io_kind, "the server sent something that the protocol does not allow")
+        }
+        DriverError::PacketTooLarge => {
+            of(ErrorKind::LimitExceeded, "a packet is larger than the protocol allows").with_effect(Effect::Unknown)
+        }
+        DriverError::UnknownAuthPlugin { name } => {
+            let message =
+                format!("the server asks for the authentication `{}`, which is not known", name.escape_debug());
+            of(ErrorKind::Authentication, &message)
+        }
+        DriverError::MysqlOldPasswordDisabled => {
+            of(ErrorKind::Authentication, "the server asks for the old, insecure password authentication")
+        }
+        DriverError::CleartextPluginDisabled => {
+            of(ErrorKind::Authentication, "the server asks for the password in clear text, which needs TLS")
+        }
+        DriverError::NoClientSslFlagFromServer => of(ErrorKind::Tls, "the server has no TLS"),
+        DriverError::CantParseServerVersion { .. } => of(io_kind, "the server's version cannot be read"),
+        DriverError::LocalInfile(LocalInfileError::NoHandler) => {
+            of(ErrorKind::Unsupported, "LOAD DATA LOCAL is not supported: it lets a server read files of this machine")
+                .with_effect(Effect::Unknown)
+        }
+        DriverError::StmtParamsNumberExceedsLimit { supplied } => {
+            of(ErrorKind::LimitExceeded, &format!("{supplied} parameters are more than the 65535 of one statement"))
+        }
+        _ => of(ErrorKind::Internal, "the driver failed in a way that it should not"),
+    }
+}
+
+/// The error that the server sent.
+fn from_server(server: &ServerError) -> Error {
+    let kind = kind_of(server.code);
+    let said = Said::read(server.code, &server.message);
+    let message = text(kind, server, &said);
+    let mut error = Error::new(kind, message).with_code(server.code.to_string()).with_detail(server.message.clone());
+    if let Some(constraint) = said.constraint {
+        error = error.with_constraint(constraint);
+    }
+    if let Some(table) = said.table {
+        error = error.with_table(table);
+    }
+    if !said.columns.is_empty() {
+        error = error.with_columns(said.columns);
+    }
+    error
+}
+
+fn kind_of(code: u16) -> ErrorKind {
+    match code {
+        1022 | 1062 | 1169 | 1586 | 1859 => ErrorKind::UniqueViolation,
+        1216 | 1217 | 1451 | 1452 | 1557 | 1761 | 1762 => ErrorKind::ForeignKeyViolation,
+        1048 | 1364 | 1566 => ErrorKind::NotNullViolation,
+        3819 | 4025 => ErrorKind::CheckViolation,
+        1064 | 1149 => ErrorKind::Syntax,
+        1051 | 1109 | 1146 => ErrorKind::UndefinedTable,
+        1054 | 1072 | 1247 => ErrorKind::UndefinedColumn,
+        1128 | 1305 | 1630 => ErrorKind::UndefinedFunction,
+        1045 | 1524 | 1698 | 1862 | 3118 => ErrorKind::Authentication,
+        1044 | 1095 | 1142 | 1143 | 1227 | 1370 | 1410 => ErrorKind::PermissionDenied,
+        1213 | 1614 => ErrorKind::Deadlock,
+        // MariaDB: the record changed since it was last read (innodb_snapshot_isolation).
+        1020 => ErrorKind::SerializationFailure,
+        1205 | 3572 => ErrorKind::LockTimeout,
+        1969 | 3024 => ErrorKind::StatementTimeout,
+        INTERRUPTED => ErrorKind::Cancelled,
+        1040 | 1049 | 1129 | 1130 | 1203 | 1226 => ErrorKind::Connect,
+        1290 | 1792 | 1836 => ErrorKind::ReadOnly,
+        1021 | 1114 => ErrorKind::StorageFull,
+        1053 | 1077 | 1079 | 1152 | 1158..=1161 | 1184 | 1927 | 2006 | 2013 | 3169 | 4031 => ErrorKind::Disconnected,
+        1153 | 1301 | 1390 => ErrorKind::LimitExceeded,
+        1034 | 1194 | 1712 => ErrorKind::Corrupt,
+        1235 | NOT_PREPARABLE => ErrorKind::Unsupported,
+        _ => ErrorKind::Database,
+    }
+}
+
+/// Our own words: no value of a row or a parameter is in them.
+fn text(kind: ErrorKind, server: &ServerError, said: &Said) -> String {
+    let named = |what: &str, name: &Option<String>| match name {
+        Some(name) => format!("{what} `{}`", name.escape_debug()),
+        None => what.to_owned(),
+    };
+    let of_columns = |what: &str| match said.columns.as_slice() {
+        [] => what.to_owned(),
+        columns => format!("{what} in column `{}`", columns.join("`, `")),
+    };
+    match kind {
+        ErrorKind::UniqueViolation => named("duplicate entry for key", &said.key),
+        ErrorKind::ForeignKeyViolation if matches!(server.code, 1217 | 1451) => {
+            named("a row is still referred to: foreign key", &said.constraint)
+        }
+        ErrorKind::ForeignKeyViolation => named("a row refers to one that is not there: foreign key", &said.constraint),
+        ErrorKind::NotNullViolation if server.code == 1364 => of_columns("no value and no default"),
+        ErrorKind::NotNullViolation => of_columns("NULL is not allowed"),
+        ErrorKind::CheckViolation => named("a row fails the check", &said.constraint),
+        // It repeats the user's own SQL text, which holds no parameter; literals there are the user's to show.
+        ErrorKind::Syntax => shorten(&server.message),
+        ErrorKind::UndefinedTable => named("no such table", &said.table),
+        ErrorKind::UndefinedColumn => match said.columns.first() {
+            Some(column) => format!("no such column `{}`", column.escape_debug()),
+            None => "no such column".to_owned(),
+        },
+        ErrorKind::UndefinedFunction => named("no such function", &said.key),
+        ErrorKind::Authentication => "the server refused the login".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        ErrorKind::Deadlock => "the server broke a deadlock by ending this transaction".to_owned(),
+        ErrorKind::SerializationFailure => "a row changed since this transaction read it".to_owned(),
+        ErrorKind::LockTimeout => "waiting for a lock took too long".to_owned(),
+        ErrorKind::StatementTimeout => "the statement ran longer than the server's limit".to_owned(),
+        ErrorKind::Cancelled => "the statement was cancelled".to_owned(),
+        ErrorKind::ReadOnly => "a write to something that is read-only".to_owned(),
+        ErrorKind::StorageFull => "the server's storage is full".to_owned(),
+        ErrorKind::Disconnected => "the server ended the connection".to_owned(),
+        ErrorKind::Connect => match server.code {
+            1049 => named("no such database", &said.key),
+            1040 | 1203 | 1226 => "the server has too many connections".to_owned(),
+            _ => "the server takes no connection".to_owned(),
+        },
+        _ => {
+            let what = describe(server.code);
+            of_columns(what.unwrap_or("the server refused the statement"))
+                + &if what.is_some() {
+                    String::new()
+                } else {
+                    format!(" (error {}, SQLSTATE {})", server.code, server.state)
+                }
+        }
+    }
+}
+
+/// Errors without a kind of their own whose message repeats a value.
+fn describe(code: u16) -> Option<&'static str> {
+    Some(match code {
+        1153 => "a packet is larger than the server's max_allowed_packet",
+        1264 => "a number is out of range",
+        1265 => "a value would be truncated",
+        1292 | 1411 => "a value does not have the form of its type",
+        1366 => "a value does not fit the type",
+        1367 | 1525 => "a value is not valid for its type",
+        1390 => "the statement has too many placeholders",
+        1406 => "a value is too long",
+        1365 => "division by zero",
+        1690 => "a number is out of range in an expression",
+        1295 => "the server cannot prepare this statement",
+        1136 => "the number of columns and of values differ",
+        1050 => "the table is already there",
+        1007 => "the database is already there",
+        1060 => "a column name is given twice",
+        1061 => "a key name is given twice",
+        1052 => "a column name is ambiguous",
+        1242 => "a subquery gave more than one row",
+        3140 => "text is not valid JSON",
+        _ => return None,
+    })
+}
+
+/// The names in a server's message.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    constraint: Option<String>,
+    table: Option<String>,
+    columns: Vec<String>,
+    /// The key, function or database, as it is shown.
+    key: Option<String>,
+}
+
+impl Said {
+    fn read(code: u16, message: &str) -> Self {
+        let mut said = Self::default();
+        match code {
+            1022 | 1062 | 1169 | 1586 | 1859 => said.read_duplicate(message),
+            1451 | 1452 => said.read_foreign_key(message),
+            // Column 'c' cannot be null; Field 'c' doesn't have a default value
+            1048 | 1364 => said.columns.extend(first_quoted(message)),
+            // Check constraint 'c' is violated. / CONSTRAINT `t.c` failed for `db`.`t`
+            3819 => said.constraint = first_quoted(message),
+            4025 => {
+                let mut names = backticked(message);
+                said.constraint = names.next().map(|name| last_part(&name));
+                said.table = names.last();
+            }
+            // Table 'db.t' doesn't exist; Unknown table 'db.t'
+            1051 | 1109 | 1146 => said.table = first_quoted(message).map(|name| last_part(&name)),
+            // Unknown column 'c' in 'field list'
+            1054 | 1072 | 1247 => said.columns.extend(first_quoted(message).map(|name| last_part(&name))),
+            1049 | 1128 | 1305 | 1630 => {
+                // FUNCTION db.f does not exist; Function 'f' is not defined
+                said.key = first_quoted(message).or_else(|| message.split(' ').nth(1).map(str::to_owned));
+            }
+            // Incorrect integer value: 'x' for column `db`.`t`.`c` at row 1; Data too long for column 'c' at row 1.
+            // The value comes first and may hold anything, these words included: the last ones count.
+            1264 | 1265 | 1292 | 1366 | 1406 => said.read_column(message),
+            _ => {}
+        }
+        said
+    }
+
+    /// `Duplicate entry 'x' for key 'users.email'` (MySQL 8), `… for key 'email'` (MariaDB, MySQL 5.7).
+    fn read_duplicate(&mut self, message: &str) {
+        let Some((_, key)) = message.rsplit_once(" for key ") else { return };
+        let key = unquote(key.trim_end());
+        // MySQL puts the table before it; a dot in a name of MariaDB's is left alone only where there is no table.
+        match key.split_once('.') {
+            Some((table, name)) => {
+                self.table = Some(table.to_owned());
+                self.constraint = Some(name.to_owned());
+            }
+            None => self.constraint = Some(key.to_owned()),
+        }
+        self.key = Some(key.to_owned());
+    }
+
+    /// `… fails (`db`.`child`, CONSTRAINT `fk` FOREIGN KEY (`a`, `b`) REFERENCES `parent` (`x`, `y`) …)`.
+    fn read_foreign_key(&mut self, message: &str) {
+        let Some((_, rest)) = message.split_once(" constraint fails (") else { return };
+        let Some((table, rest)) = rest.split_once(", CONSTRAINT ") else { return };
+        self.table = backticked(table).last();
+        self.constraint = backticked(rest).next();
+        let columns = rest.split_once("FOREIGN KEY (").and_then(|(_, rest)| rest.split_once(')'));
+        if let Some((columns, _)) = columns {
+            self.columns = backticked(columns).collect();
+        }
+    }
+
+    fn read_column(&mut self, message: &str) {
+        let Some((_, rest)) = message.rsplit_once(" for column ") else {
+            // Out of range value for column 'c' at row 1; Data truncated for column 'c' at row 1
+            return;
+        };
+        let name = rest.rsplit_once(" at row ").map_or(rest, |(name, _)| name).trim();
+        let parts: Vec<String> = backticked(name).collect();
+        if let [.., table, column] = parts.as_slice() {
+            self.table = Some(table.clone());
+            self.columns = vec![column.clone()];
+        } else if name.starts_with('`') {
+            self.columns = parts;
+        } else {
+            self.columns = vec![unquote(name).to_owned()];
+        }
+    }
+}
+
+/// The first text in single quotes.
+fn first_quoted(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once('\'')?;
+    rest.split_once('\'').map(|(name, _)| name.to_owned())
+}
+
+fn unquote(text: &str) -> &str {
+    text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(text)
+}
+
+/// What stands in backticks, with doubled ones made single.
+fn backticked(text: &str) -> impl Iterator<Item = String> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let start = rest.find('`')? + 1;
+        let mut name = String::new();
+        let mut tail = &rest[start..];
+        loop {
+            let end = tail.find('`')?;
+            name.push_str(&tail[..end]);
+            tail = &tail[end + 1..];
+            match tail.strip_prefix('`') {
+                Some(more) => {
+                    name.push('`');
+                    tail = more;
+                }
+                None => break,
+            }
+        }
+        rest = tail;
+        Some(name)
+    })
+}
+
+fn last_part(name: &str) -> String {
+    name.rsplit('.').next().unwrap_or(name).to_owned()
+}
+
+/// At most 200 characters of a message.
+fn shorten(message: &str) -> String {
+    const LONGEST: usize = 200;
+    match message.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: u16, message: &str) -> Error {
+        statement(mysql_async::Error::Server(ServerError {
+            code,
+            message: message.to_owned(),
+            state: "HY000".to_owned(),
+        }))
+    }
+
+    #[test]
+    fn duplicates_name_the_key_and_never_the_value() {
+        // MySQL 8 and 9 put the table before the key; MariaDB and MySQL 5.7 do not.
+        let eight = error(1062, "Duplicate entry 'secret for key 'x'' for key 'users.email'");
+        assert_eq!(eight.kind(), ErrorKind::UniqueViolation);
+        assert_eq!((eight.constraint(), eight.table()), (Some("email"), Some("users")));
+        assert_eq!(eight.to_string(), "duplicate entry for key `users.email`");
+        assert!(!format!("{eight:?}").contains("secret"));
+        assert!(eight.detail().unwrap().contains("secret"));
+        let maria = error(1062, "Duplicate entry 'a-b' for key 'PRIMARY'");
+        assert_eq!((maria.constraint(), maria.table(), maria.code()), (Some("PRIMARY"), None, Some("1062")));
+    }
+
+    #[test]
+    fn foreign_keys_name_table_constraint_and_columns() {
+        let message = "Cannot add or update a child row: a foreign key constraint fails (`app`.`child`, CONSTRAINT \
+                       `child``s_fk` FOREIGN KEY (`a`, `b`) REFERENCES `parent` (`x`, `y`) ON DELETE CASCADE)";
+        let error = error(1452, message);
+        assert_eq!(error.kind(), ErrorKind::ForeignKeyViolation);
+        assert_eq!((error.table(), error.constraint()), (Some("child"), Some("child`s_fk")));
+        assert_eq!(error.columns(), ["a", "b"]);
+    }
+
+    #[test]
+    fn checks_and_missing_values_are_told_apart() {
+        let eight = error(3819, "Check constraint 'positive' is violated.");
+        assert_eq!((eight.kind(), eight.constraint()), (ErrorKind::CheckViolation, Some("positive")));
+        let maria = error(4025, "CONSTRAINT `positive` failed for `app`.`t`");
+        assert_eq!((maria.constraint(), maria.table()), (Some("positive"), Some("t")));
+        let column = error(4025, "CONSTRAINT `t.n` failed for `app`.`t`");
+        assert_eq!((column.constraint(), column.table()), (Some("n"), Some("t")));
+        let null = error(1048, "Column 'n' cannot be null");
+        assert_eq!((null.kind(), null.columns()), (ErrorKind::NotNullViolation, &["n".to_owned()][..]));
+        let missing = error(1364, "Field 'n' doesn't have a default value");
+        assert_eq!((missing.kind(), missing.columns()), (ErrorKind::NotNullViolation, &["n".to_owned()][..]));
+    }
+
+    #[test]
+    fn values_that_do_not_fit_name_the_column_and_not_the_value() {
+        for (code, message) in [
+            (1366, "Incorrect integer value: 'secret' for column `app`.`t`.`n` at row 1"),
+            (1366, "Incorrect integer value: 'secret for column 'x' for column 'n' at row 1"),
+            (1264, "Out of range value for column 'n' at row 1"),
+            (1406, "Data too long for column 'n' at row 17"),
+            (1292, "Incorrect datetime value: 'secret' for column `app`.`t`.`n` at row 1"),
+        ] {
+            let error = error(code, message);
+            assert_eq!((error.kind(), error.columns()), (ErrorKind::Database, &["n".to_owned()][..]), "{message}");
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
+        let unknown = error(1305, "FUNCTION app.nope does not exist");
+        assert_eq!(unknown.to_string(), "no such function `app.nope`");
+        let other = error(9999, "something with 'secret'");
+        assert_eq!(other.to_string(), "the server refused the statement (error 9999, SQLSTATE HY000)");
+    }
+
+    #[test]
+    fn names_of_tables_and_columns_are_read() {
+        let table = error(1146, "Table 'app.nope' doesn't exist");
+        assert_eq!((table.kind(), table.table()), (ErrorKind::UndefinedTable, Some("nope")));
+        let column = error(1054, "Unknown column 't.nope' in 'field list'");
+        assert_eq!((column.kind(), column.columns()), (ErrorKind::UndefinedColumn, &["nope".to_owned()][..]));
+        assert_eq!(error(1213, "Deadlock found").is_retryable(), true);
+        assert_eq!(error(1927, "Connection was killed").is_disconnected(), true);
+    }
+
+    #[test]
+    fn a_login_that_is_refused_is_authentication_and_a_grant_is_permission() {
+        let server = |code| {
+            mysql_async::Error::Server(ServerError { code, message: "Access denied".into(), state: "28000".into() })
+        };
+        assert_eq!(connect(server(1045)).kind(), ErrorKind::Authentication);
+        assert_eq!(connect(server(1044)).kind(), ErrorKind::Authentication);
+        assert_eq!(connect(server(1040)).kind(), ErrorKind::Connect);
+        assert_eq!(statement(server(1044)).kind(), ErrorKind::PermissionDenied);
+        assert_eq!(statement(server(1142)).kind(), ErrorKind::PermissionDenied);
+    }
+}

@@ -1,0 +1,232 @@
+//! What a URL says about where and how to connect, checked before any I/O.
+//!
+//! Holds the password, so nothing here derives `Debug`; the driver's own options print it (mysql_async 0.37).
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use databases_core::backend::Target;
+use databases_core::url::{DatabaseUrl, UrlError, UrlOptions};
+use databases_core::{Error, ErrorKind, Result};
+use mysql_async::{Opts, OptsBuilder};
+
+/// The URL keys of this backend.
+pub(crate) const KEYS: &[&str] = &["sslmode", "ssl-mode", "charset", "socket"];
+
+const DEFAULT_PORT: u16 = 3306;
+const SSL_MODES: &str = "`disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`";
+/// What sockets are called in the directories that distributions and mysqld itself use.
+const SOCKET_NAMES: [&str; 3] = ["mysqld.sock", "mysql.sock", "mariadb.sock"];
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// The most that the protocol allows. What the server takes is asked at connect and checked by us, because a server
+/// answers a packet that is too large by closing the connection.
+const MAX_PACKET: usize = 1 << 30;
+
+/// Where the server is.
+#[derive(Clone)]
+pub(crate) enum Place {
+    Tcp { host: String, port: u16 },
+    Socket(PathBuf),
+}
+
+/// Everything needed to connect, but the addresses.
+#[derive(Clone)]
+pub(crate) struct Options {
+    place: Place,
+    user: Option<String>,
+    password: Option<String>,
+    database: Option<String>,
+    tls_preferred: bool,
+    pub(crate) statement_cache_size: usize,
+}
+
+impl Options {
+    /// Takes the parts of `url` and this backend's options.
+    pub(crate) fn new(url: &DatabaseUrl, options: &mut UrlOptions, statement_cache_size: usize) -> Result<Self> {
+        let tls_preferred = take_ssl_mode(options)?;
+        if let Some(charset) = options.take_str("charset")
+            && !charset.eq_ignore_ascii_case("utf8mb4")
+        {
+            return Err(UrlError::bad_value("charset", &charset, "utf8mb4, which every session has").into());
+        }
+        Ok(Self {
+            place: place(url, options.take_str("socket"))?,
+            user: url.username().map(str::to_owned),
+            password: url.password().map(str::to_owned),
+            database: url.database().map(str::to_owned),
+            tls_preferred,
+            statement_cache_size,
+        })
+    }
+
+    /// Where the connections go, without secrets.
+    pub(crate) fn target(&self, system: &'static str) -> Target {
+        let (address, port) = match &self.place {
+            Place::Tcp { host, port } => (host.clone(), Some(*port)),
+            Place::Socket(path) => (path.display().to_string(), None),
+        };
+        Target { system, namespace: self.database.clone().unwrap_or_default(), address, port }
+    }
+
+    /// Whether what is sent can be read on the way although TLS was preferred.
+    pub(crate) fn is_plaintext_over_network(&self) -> bool {
+        match &self.place {
+            Place::Socket(_) => false,
+            Place::Tcp { host, .. } => self.tls_preferred && !is_local(host),
+        }
+    }
+
+    /// Resolves the host and makes the driver's options; `password` replaces the URL's.
+    pub(crate) async fn resolve(&self, password: Option<String>) -> Result<Opts> {
+        let builder = OptsBuilder::default()
+            .user(self.user.clone())
+            .pass(password.or_else(|| self.password.clone()))
+            .db_name(self.database.clone())
+            // Otherwise the driver asks for `@@socket` and logs in again at that path on this machine.
+            .prefer_socket(false)
+            // Ours is used; the driver's would close statements that we hold.
+            .stmt_cache_size(0)
+            .client_found_rows(true)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Some(KEEPALIVE))
+            // Given here, the driver does not ask the server for them.
+            .max_allowed_packet(Some(MAX_PACKET))
+            .wait_timeout(Some(28_800));
+        let builder = match &self.place {
+            Place::Socket(path) => builder.socket(Some(socket_file(path)?)),
+            Place::Tcp { host, port } => {
+                let addresses = resolve(host, *port).await?;
+                builder.ip_or_hostname(host.clone()).tcp_port(*port).resolved_ips(Some(addresses))
+            }
+        };
+        Ok(builder.into())
+    }
+}
+
+/// Whether TLS was preferred. Anything that insists on it fails closed.
+fn take_ssl_mode(options: &mut UrlOptions) -> Result<bool> {
+    let mut mode = None;
+    for key in ["sslmode", "ssl-mode"] {
+        if let Some(value) = options.take_str(key) {
+            if mode.is_some() {
+                return Err(Error::new(ErrorKind::Url, "both `sslmode` and `ssl-mode` are given; leave one out"));
+            }
+            mode = Some((key, value));
+        }
+    }
+    let Some((key, value)) = mode else { return Ok(true) };
+    match value.to_ascii_lowercase().replace('_', "-").as_str() {
+        "disable" | "disabled" => Ok(false),
+        "allow" | "prefer" | "preferred" => Ok(true),
+        "require" | "required" | "verify-ca" | "verify-full" | "verify-identity" => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("option `{key}` asks for TLS, and this build has no TLS yet for mysql"),
+        )),
+        _ => Err(UrlError::bad_value(key, &value, SSL_MODES).into()),
+    }
+}
+
+fn place(url: &DatabaseUrl, socket: Option<String>) -> Result<Place> {
+    let host = match url.hosts() {
+        [] => None,
+        [host] => Some(host),
+        _ => return Err(Error::new(ErrorKind::Unsupported, "connecting to one of several hosts is not supported yet")),
+    };
+    match (host, socket) {
+        (host, Some(path)) => {
+            if host.is_some_and(|host| !is_local(host.name())) {
+                let message = "option `socket` is a path on this machine, but the URL names another host";
+                return Err(Error::new(ErrorKind::Url, message));
+            }
+            if !path.starts_with('/') {
+                return Err(UrlError::bad_value("socket", &path, "an absolute path").into());
+            }
+            Ok(Place::Socket(path.into()))
+        }
+        (Some(host), None) => Ok(match host.socket_dir() {
+            Some(directory) => Place::Socket(directory.into()),
+            None => Place::Tcp { host: host.name().to_owned(), port: host.port().unwrap_or(DEFAULT_PORT) },
+        }),
+        (None, None) => Ok(Place::Tcp { host: "127.0.0.1".to_owned(), port: DEFAULT_PORT }),
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.starts_with('/')
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+async fn resolve(host: &str, port: u16) -> Result<Vec<IpAddr>> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
+    }
+    let fault = || Error::new(ErrorKind::Connect, format!("the host name `{}` has no address", host.escape_debug()));
+    let found = tokio::net::lookup_host((host, port)).await.map_err(|error| fault().with_source(error))?;
+    let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    if addresses.is_empty() { Err(fault()) } else { Ok(addresses) }
+}
+
+/// The socket itself, where `path` is its directory.
+fn socket_file(path: &Path) -> Result<String> {
+    let file = if path.is_dir() {
+        SOCKET_NAMES.iter().map(|name| path.join(name)).find(|file| file.exists()).ok_or_else(|| {
+            let message = format!("the directory {} holds no {}", path.display(), SOCKET_NAMES.join(", "));
+            Error::new(ErrorKind::Connect, message)
+        })?
+    } else {
+        path.to_owned()
+    };
+    file.into_os_string().into_string().map_err(|_| Error::new(ErrorKind::Url, "the path of the socket is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(text: &str) -> Result<Options> {
+        let url: DatabaseUrl = text.parse()?;
+        let mut options = UrlOptions::new(&url);
+        let read = Options::new(&url, &mut options, 10)?;
+        options.finish(KEYS)?;
+        Ok(read)
+    }
+
+    #[test]
+    fn tls_that_is_insisted_on_fails_closed() {
+        for mode in ["require", "REQUIRED", "verify-ca", "verify_full", "VERIFY_IDENTITY"] {
+            for key in ["sslmode", "ssl-mode"] {
+                let error = options(&format!("mysql://h/d?{key}={mode}")).err().unwrap();
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{mode}");
+            }
+        }
+        for mode in ["disable", "DISABLED", "prefer", "PREFERRED", "allow"] {
+            assert!(options(&format!("mysql://h/d?sslmode={mode}")).is_ok(), "{mode}");
+        }
+        assert_eq!(options("mysql://h/d?sslmode=yes").err().unwrap().kind(), ErrorKind::Url);
+        assert_eq!(options("mysql://h/d?sslmode=allow&ssl-mode=allow").err().unwrap().kind(), ErrorKind::Url);
+    }
+
+    #[test]
+    fn only_one_charset_and_one_host_are_taken() {
+        assert!(options("mysql://h/d?charset=utf8mb4").is_ok());
+        assert_eq!(options("mysql://h/d?charset=latin1").err().unwrap().kind(), ErrorKind::Url);
+        assert_eq!(options("mysql://a,b/d").err().unwrap().kind(), ErrorKind::Unsupported);
+        assert_eq!(options("mysql://db.example/d?socket=/run/x.sock").err().unwrap().kind(), ErrorKind::Url);
+        assert_eq!(options("mysql://localhost/d?socket=x.sock").err().unwrap().kind(), ErrorKind::Url);
+    }
+
+    #[test]
+    fn the_target_names_the_place_and_a_network_is_told_from_this_machine() {
+        let there = options("mariadb://u:p@db.example/app").unwrap();
+        assert_eq!(there.target("mysql").address, "db.example");
+        assert_eq!(there.target("mysql").port, Some(3306));
+        assert!(there.is_plaintext_over_network());
+        assert!(!options("mysql://db.example/app?sslmode=disable").unwrap().is_plaintext_over_network());
+        for here in ["mysql:///d", "mysql://localhost/d", "mysql://127.3.2.1/d", "mysql://[::1]/d", "mysql://%2Frun/d"]
+        {
+            assert!(!options(here).unwrap().is_plaintext_over_network(), "{here}");
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! The driver's connection and what is known of the server's session, used by one operation at a time.
+//!
+//! The state comes from the status flags of the last OK packet. Two traps of the driver (mysql_async 0.37): the answer
+//! to a prepare is read as an OK packet too, so the flags count only after a statement was run; an error packet has
+//! no flags, so after an error that may have ended a transaction the server is asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use databases_core::backend::{ExecResult, Request, ServerInfo, Status, placeholder_mismatch};
+use databases_core::sql::{Dialect, StatementClass, Template, Verb};
+use databases_core::{Effect, Error, ErrorKind, Result, RowBatch};
+use mysql_async::consts::StatusFlags;
+use mysql_async::prelude::{Protocol, Queryable};
+use mysql_async::{Conn, Params, QueryResult, Statement, Value};
+
+use crate::batch::{Layout, Rows, weight};
+use crate::cache::{Prepared, StatementCache, shield};
+use crate::{error, types};
+
+/// Sets the session up and tells what it is, in one round trip. Every word is ours.
+///
+/// Without `autocommit = 1`, a server whose default is off would drop what `execute` reported as done.
+const SETUP: &str = "SET NAMES utf8mb4, time_zone = '+00:00', autocommit = 1, \
+                     sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_TRANS_TABLES', 'NO_ENGINE_SUBSTITUTION'); \
+                     SELECT @@sql_mode, @@max_allowed_packet, VERSION(), @@version_comment";
+const ASK_MODE: &str = "SELECT @@sql_mode";
+/// The cheapest statement whose answer is an OK packet with flags.
+const ASK_STATE: &str = "DO 0";
+/// What one execute packet may hold before the driver sends the values apart.
+const MAX_INLINE: u64 = 0xff_ffff;
+/// Header, null bitmap and types: more than they need.
+const PACKET_OVERHEAD: u64 = 64;
+
+/// Rows of a batch: enough to spread its cost, few enough for a sink that stops early.
+pub(crate) const BATCH_ROWS: usize = 1024;
+
+/// What is known of the session without waiting for it.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    in_flight: AtomicUsize,
+    broken: AtomicBool,
+    in_transaction: AtomicBool,
+    autocommit: AtomicBool,
+    no_backslash_escapes: AtomicBool,
+    ansi_quotes: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn status(&self) -> Status {
+        if self.is_broken() {
+            Status::Broken
+        } else if self.in_flight.load(Ordering::Acquire) > 0 {
+            Status::Busy
+        } else if self.in_transaction() {
+            Status::InTransaction
+        } else {
+            Status::Idle
+        }
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        Dialect::MYSQL
+            .with_no_backslash_escapes(self.no_backslash_escapes.load(Ordering::Acquire))
+            .with_ansi_quotes(self.ansi_quotes.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn break_off(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.in_transaction.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn enter(&self) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn leave(&self) {
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn observe(&self, flags: StatusFlags) {
+        self.in_transaction.store(flags.contains(StatusFlags::SERVER_STATUS_IN_TRANS), Ordering::Release);
+        self.autocommit.store(flags.contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT), Ordering::Release);
+        let plain = flags.contains(StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES);
+        self.no_backslash_escapes.store(plain, Ordering::Release);
+    }
+
+    fn set_mode(&self, mode: &str) {
+        let has = |name: &str| mode.split(',').any(|word| word.eq_ignore_ascii_case(name));
+        self.no_backslash_escapes.store(has("NO_BACKSLASH_ESCAPES"), Ordering::Release);
+        self.ansi_quotes.store(has("ANSI_QUOTES"), Ordering::Release);
+    }
+}
+
+/// Why a statement failed: in the driver or the server, or before anything was sent.
+enum Fault {
+    Driver(mysql_async::Error),
+    Ours(Error),
+}
+
+impl From<mysql_async::Error> for Fault {
+    fn from(error: mysql_async::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+/// Takes rows as they are read.
+pub(crate) trait Take: Send {
+    /// Whether rows are still wanted. Those that are not are read and dropped.
+    fn wants(&self) -> bool;
+    /// Whether a batch of this size is to be given now.
+    fn is_full(&self, rows: usize, bytes: usize) -> bool;
+    /// Takes a batch; at least once for a result that has columns.
+    fn take(&mut self, batch: Arc<dyn RowBatch>) -> impl Future<Output = ()> + Send;
+}
+
+/// What a statement answered.
+struct Answer {
+    /// How many rows were read; `None` if the result has no columns.
+    rows: Option<u64>,
+}
+
+/// The driver's connection with its prepared statements.
+pub(crate) struct Session {
+    /// `None` once closed.
+    conn: Option<Conn>,
+    cache: StatementCache,
+    shared: Arc<Shared>,
+    max_packet: u64,
+    /// The session was in other hands, so that its state must be asked for first.
+    stale: bool,
+}
+
+impl Session {
+    /// Takes a fresh connection and gives it the session defaults.
+    pub(crate) async fn open(conn: Conn, cache_size: usize, shared: Arc<Shared>) -> Result<(Self, ServerInfo)> {
+        let cache = StatementCache::new(cache_size);
+        let mut session = Self { conn: Some(conn), cache, shared, max_packet: u64::MAX, stale: false };
+        let info = session.set_up().await.map_err(error::connect)?;
+        Ok((session, info))
+    }
+
+    async fn set_up(&mut self) -> mysql_async::Result<ServerInfo> {
+        let row = self.ask(SETUP).await?;
+        let text = |index: usize| match row.as_ref().and_then(|row| row.as_ref(index)) {
+            Some(Value::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+            _ => String::new(),
+        };
+        self.shared.set_mode(&text(0));
+        self.max_packet = text(1).parse().unwrap_or(u64::MAX);
+        let (version, comment) = (text(2), text(3));
+        let is_mariadb = [&version, &comment].iter().any(|text| text.to_ascii_lowercase().contains("mariadb"));
+        Ok(ServerInfo::new(if is_mariadb { "MariaDB" } else { "MySQL" }, version))
+    }
+
+    /// Runs our own text and gives the one row of its last result.
+    async fn ask(&mut self, sql: &'static str) -> mysql_async::Result<Option<mysql_async::Row>> {
+        let mut last = None;
+        {
+            let mut result = self.conn()?.query_iter(sql).await?;
+            while result.columns().is_some() {
+                while let Some(row) = result.next().await? {
+                    last = Some(row);
+                }
+            }
+            result.drop_result().await?;
+        }
+        self.observe();
+        Ok(last)
+    }
+
+    fn conn(&mut self) -> mysql_async::Result<&mut Conn> {
+        self.conn.as_mut().ok_or_else(|| mysql_async::DriverError::ConnectionClosed.into())
+    }
+
+    /// The driver's connection, for `native`.
+    pub(crate) fn driver(&self) -> Option<&Conn> {
+        self.conn.as_ref()
+    }
+
+    /// The driver's connection, for `native`.
+    pub(crate) fn driver_mut(&mut self) -> Option<&mut Conn> {
+        self.conn.as_mut()
+    }
+
+    /// Takes the driver's connection out, to close it.
+    pub(crate) fn take(&mut self) -> Option<Conn> {
+        self.conn.take()
+    }
+
+    /// Whether the driver has given the connection up.
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.conn.as_ref().is_none_or(Conn::is_disconnected)
+    }
+
+    /// Reads the flags of the last OK packet. Only after a statement was run, never after a prepare.
+    fn observe(&mut self) {
+        if let Some(ok) = self.conn.as_ref().and_then(Conn::last_ok_packet) {
+            self.shared.observe(ok.status_flags());
+        }
+    }
+
+    /// Runs a statement and gives its rows to `take`.
+    pub(crate) async fn execute(&mut self, request: Request, take: &mut impl Take) -> Result<ExecResult> {
+        let Request { sql, args, template, prepared, .. } = request;
+        let values = types::bind(args)?;
+        self.check_size(&sql, &values)?;
+        self.refresh_if_stale().await?;
+        let answer = self.attempt(&sql, values, &template, prepared, take).await;
+        let result = match answer {
+            Ok(answer) => {
+                self.observe();
+                self.result(&sql, &template, &answer)
+            }
+            Err(fault) => return Err(self.fail(fault, may_begin(&template)).await),
+        };
+        if !matches!(template.class(), StatementClass::Read | StatementClass::Write) && names_sql_mode(&sql) {
+            self.refresh().await?;
+        }
+        Ok(result)
+    }
+
+    async fn attempt(
+        &mut self,
+        sql: &Arc<str>,
+        values: Vec<Value>,
+        template: &Template,
+        prepared: bool,
+        take: &mut impl Take,
+    ) -> Result<Answer, Fault> {
+        let keep = prepared && self.cache.is_enabled();
+        let (statement, mut layout) = match self.statement(sql, keep).await {
+            Ok(found) => found,
+            Err(Fault::Driver(fault))
+                if error::server_code(&fault) == Some(error::NOT_PREPARABLE)
+                    && values.is_empty()
+                    && template.statements() == 1 =>
+            {
+                let result = self.conn()?.query_iter(&**sql).await?;
+                return Ok(read(result, &mut None, take).await?);
+            }
+            Err(fault) => return Err(fault),
+        };
+        let theirs = usize::from(statement.num_params());
+        if theirs != values.len() {
+            if !keep {
+                self.conn()?.close(statement).await?;
+            }
+            return Err(placeholder_mismatch(values.len(), theirs).into());
+        }
+        let known = layout.clone();
+        let answer = match self.conn()?.exec_iter(&statement, Params::Positional(values)).await {
+            Ok(result) => read(result, &mut layout, take).await,
+            Err(fault) => Err(fault),
+        };
+        let gone = answer.as_ref().err().and_then(error::server_code);
+        if matches!(gone, Some(error::UNKNOWN_STATEMENT | error::NEEDS_PREPARE)) {
+            self.cache.remove(sql);
+        }
+        if !keep {
+            if !self.is_disconnected() {
+                self.conn()?.close(statement).await?;
+            }
+        } else if let Some(layout) = layout
+            && known.is_none_or(|known| !Arc::ptr_eq(&known, &layout))
+            && let Some(prepared) = self.cache.get(sql)
+        {
+            prepared.layout = Some(layout);
+        }
+        Ok(answer?)
+    }
+
+    /// The prepared statement of `sql` and the columns of its last result.
+    async fn statement(&mut self, sql: &Arc<str>, keep: bool) -> Result<(Statement, Option<Arc<Layout>>), Fault> {
+        if keep && let Some(prepared) = self.cache.get(sql) {
+            return Ok((prepared.statement.clone(), prepared.layout.clone()));
+        }
+        let text = shield(sql)?;
+        let statement = self.conn()?.prep(text.as_bytes()).await?;
+        if keep {
+            let prepared = Prepared { statement: statement.clone(), layout: None };
+            if let Some(evicted) = self.cache.insert(sql.clone(), prepared) {
+                self.conn()?.close(evicted).await?;
+            }
+        }
+        Ok((statement, None))
+    }
+
+    fn result(&self, sql: &str, template: &Template, answer: &Answer) -> ExecResult {
+        let verb = template.verb();
+        if !matches!(verb, Verb::Insert | Verb::Update | Verb::Delete | Verb::Replace) {
+            return ExecResult::default();
+        }
+        let Some(ok) = self.conn.as_ref().and_then(Conn::last_ok_packet) else { return ExecResult::default() };
+        if let Some(rows) = answer.rows {
+            // RETURNING (MariaDB): the packet behind the rows has no count and no id.
+            return ExecResult::new(rows, None);
+        }
+        let one = matches!(verb, Verb::Insert | Verb::Replace) && ok.affected_rows() == 1 && !hides_id(sql);
+        let id = if one { ok.last_insert_id().filter(|id| *id != 0) } else { None };
+        ExecResult::new(ok.affected_rows(), id.and_then(|id| i64::try_from(id).ok()))
+    }
+
+    /// A packet that is larger than the server takes makes it close the connection, so it is not sent.
+    fn check_size(&self, sql: &str, values: &[Value]) -> Result<()> {
+        let too_large = |what: &str| {
+            Err(Error::new(
+                ErrorKind::LimitExceeded,
+                format!("{what} is larger than the server's max_allowed_packet of {} bytes", self.max_packet),
+            ))
+        };
+        if sql.len() as u64 + PACKET_OVERHEAD > self.max_packet {
+            return too_large("the statement");
+        }
+        let sizes = || values.iter().map(|value| value.bin_len() + 3);
+        let total = sizes().sum::<u64>() + PACKET_OVERHEAD;
+        if total > MAX_INLINE {
+            // Each value goes by itself, in pieces; the server limits the whole of one.
+            if sizes().any(|size| size + PACKET_OVERHEAD > self.max_packet) {
+                return too_large("a parameter");
+            }
+        } else if total > self.max_packet {
+            return too_large("the sum of the parameters");
+        }
+        Ok(())
+    }
+
+    /// Turns `fault` into an error, and finds out what became of the transaction.
+    async fn fail(&mut self, fault: Fault, may_begin: bool) -> Error {
+        let error = match fault {
+            Fault::Ours(error) => return error,
+            Fault::Driver(fault) => error::statement(fault),
+        };
+        if error.is_disconnected() || self.is_disconnected() {
+            self.shared.break_off();
+            return error;
+        }
+        let open = self.shared.in_transaction() || !self.shared.autocommit.load(Ordering::Acquire);
+        if open || may_begin {
+            self.ask_state().await;
+        }
+        error
+    }
+
+    /// Asks the server whether a transaction is open; a connection that cannot say is broken.
+    pub(crate) async fn ask_state(&mut self) {
+        // A KILL QUERY that came late ends this instead of somebody's statement.
+        for _ in 0..2 {
+            match self.ask(ASK_STATE).await {
+                Ok(_) => return,
+                Err(fault) if error::server_code(&fault) == Some(error::INTERRUPTED) => {}
+                Err(_) => break,
+            }
+        }
+        self.shared.break_off();
+    }
+
+    /// The session was in other hands.
+    pub(crate) fn set_stale(&mut self) {
+        self.stale = true;
+    }
+
+    pub(crate) async fn refresh_if_stale(&mut self) -> Result<()> {
+        if self.stale { self.refresh().await } else { Ok(()) }
+    }
+
+    /// Asks for the state and the modes.
+    pub(crate) async fn refresh(&mut self) -> Result<()> {
+        let row = match self.ask(ASK_MODE).await {
+            Ok(row) => row,
+            Err(fault) => {
+                // Not knowing how the server reads a text, we must not send one.
+                self.shared.break_off();
+                return Err(error::statement(fault).with_kind(ErrorKind::Disconnected));
+            }
+        };
+        if let Some(Value::Bytes(mode)) = row.as_ref().and_then(|row| row.as_ref(0)) {
+            self.shared.set_mode(&String::from_utf8_lossy(mode));
+        }
+        self.stale = false;
+        Ok(())
+    }
+
+    /// Runs a text of ours in the text protocol.
+    pub(crate) async fn command(&mut self, sql: &str) -> Result<()> {
+        self.refresh_if_stale().await?;
+        let outcome = match self.conn() {
+            Ok(conn) => conn.query_drop(sql).await,
+            Err(fault) => Err(fault),
+        };
+        match outcome {
+            Ok(()) => {
+                self.observe();
+                Ok(())
+            }
+            Err(fault) => Err(self.fail(fault.into(), true).await),
+        }
+    }
+
+    /// Runs a script; the server takes it apart.
+    pub(crate) async fn script(&mut self, sql: &str) -> Result<()> {
+        self.check_size(sql, &[])?;
+        self.refresh_if_stale().await?;
+        let mut done = 0;
+        match self.run_script(sql, &mut done).await {
+            // A script may do anything to the session.
+            Ok(()) => self.refresh().await,
+            Err(fault) => {
+                let error = self.fail(fault.into(), true).await.with_batch_index(done);
+                if !self.shared.is_broken() && names_sql_mode(sql) {
+                    self.refresh().await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn run_script(&mut self, sql: &str, done: &mut usize) -> mysql_async::Result<()> {
+        let mut result = self.conn()?.query_iter(sql).await?;
+        while result.columns().is_some() {
+            while result.next().await?.is_some() {}
+            *done += 1;
+        }
+        // The error of a later statement comes here.
+        result.drop_result().await
+    }
+
+    /// Undoes what the session was told; `false` if the server is too old for it.
+    pub(crate) async fn reset(&mut self) -> Result<bool> {
+        let mut reset = async || {
+            let done = self.conn()?.reset().await?;
+            self.cache.clear();
+            self.stale = false;
+            if done {
+                self.set_up().await?;
+            }
+            Ok(done)
+        };
+        let outcome: mysql_async::Result<bool> = reset().await;
+        outcome.map_err(|fault| {
+            self.shared.break_off();
+            error::statement(fault)
+        })
+    }
+
+    pub(crate) async fn ping(&mut self) -> Result<()> {
+        let outcome = match self.conn() {
+            Ok(conn) => conn.ping().await,
+            Err(fault) => Err(fault),
+        };
+        outcome.map_err(|fault| {
+            self.shared.break_off();
+            error::statement(fault).with_effect(Effect::NotSent)
+        })
+    }
+
+    /// Closes all statements that are kept, so that nobody can take their ids for other ones.
+    pub(crate) async fn close_statements(&mut self) -> Result<()> {
+        for statement in self.cache.drain() {
+            let outcome = match self.conn() {
+                Ok(conn) => conn.close(statement).await,
+                Err(fault) => Err(fault),
+            };
+            outcome.map_err(error::statement)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a result to its end: the first one with columns is taken, others (of CALL) are dropped.
+async fn read<P: Protocol>(
+    mut result: QueryResult<'_, 'static, P>,
+    layout: &mut Option<Arc<Layout>>,
+    take: &mut impl Take,
+) -> mysql_async::Result<Answer> {
+    let mut rows = None;
+    while let Some(columns) = result.columns() {
+        if columns.is_empty() || rows.is_some() {
+            while result.next().await?.is_some() {}
+            continue;
+        }
+        let layout = match layout {
+            Some(layout) if layout.fits(&columns) => layout.clone(),
+            _ => layout.insert(Arc::new(Layout::new(columns))).clone(),
+        };
+        let (mut count, mut bytes, mut given) = (0, 0, false);
+        let mut batch = Vec::new();
+        while let Some(row) = result.next().await? {
+            count += 1;
+            if !take.wants() {
+                continue;
+            }
+            bytes += weight(&row);
+            batch.push(row);
+            if take.is_full(batch.len(), bytes) {
+                take.take(Arc::new(Rows::new(layout.clone(), std::mem::take(&mut batch)))).await;
+                (bytes, given) = (0, true);
+            }
+        }
+        if take.wants() && !(given && batch.is_empty()) {
+            take.take(Arc::new(Rows::new(layout, batch))).await;
+        }
+        rows = Some(count);
+    }
+    // The error of a later result comes here.
+    result.drop_result().await?;
+    Ok(Answer { rows })
+}
+
+/// Whether a failed statement may have opened a transaction on its way.
+fn may_begin(template: &Template) -> bool {
+    let class = template.class();
+    template.verb() == Verb::Call
+        || !matches!(class, StatementClass::Read | StatementClass::Write | StatementClass::Ddl)
+}
+
+fn names_sql_mode(sql: &str) -> bool {
+    contains(sql, b"sql_mode")
+}
+
+/// Whether the id in the OK packet may not be that of an inserted row: with CLIENT_FOUND_ROWS, 1 row is also what
+/// ON DUPLICATE KEY UPDATE reports for a row that it left as it was, and `LAST_INSERT_ID(7)` makes 7 the id.
+fn hides_id(sql: &str) -> bool {
+    contains(sql, b"duplicate") || contains(sql, b"last_insert_id")
+}
+
+fn contains(sql: &str, word: &[u8]) -> bool {
+    sql.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+}

@@ -1,0 +1,134 @@
+//! Rows a batch at a time: a task of ours reads, so that a stream that is dropped can be brought to its end.
+//!
+//! A stream that is dropped early leaves its connection, and an open transaction, usable: a short rest is read and
+//! dropped; a long one, or a statement that goes on computing, is stopped by KILL QUERY and then read to its end.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use databases_core::backend::{Request, RowBatches};
+use databases_core::{Effect, Error, Result, RowBatch};
+use futures_util::future::{Either, select};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::connection::Operation;
+use crate::error;
+use crate::session::Take;
+
+/// Rows of a batch.
+const ROWS: usize = 128;
+/// Bytes of a batch, about.
+const BYTES: usize = 64 * 1024;
+/// Batches that wait to be taken.
+const WAITING: usize = 2;
+/// How long the rest of a dropped stream is read before the server is told to stop.
+const GRACE: Duration = Duration::from_millis(50);
+/// How long the rest may take after that.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Rows, or `None` at the end. A channel that just closes is a task that was lost, not a short result.
+type Item = Result<Option<Arc<dyn RowBatch>>>;
+
+/// Starts `request` and reads its rows in a task.
+pub(crate) async fn open(operation: Operation, request: Request) -> Result<Box<dyn RowBatches>> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let (ready, started) = oneshot::channel();
+    tokio::spawn(serve(operation, request, sender, ready));
+    match started.await {
+        Ok(Ok(())) => Ok(Box::new(Batches { receiver: Some(receiver) })),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(lost()),
+    }
+}
+
+/// The task has gone without a word: its runtime has.
+fn lost() -> Error {
+    error::disconnected("the runtime that served the connection has gone").with_effect(Effect::Unknown)
+}
+
+async fn serve(
+    mut operation: Operation,
+    request: Request,
+    sender: mpsc::Sender<Item>,
+    ready: oneshot::Sender<Result<()>>,
+) {
+    let line = operation.line().clone();
+    let mut take = Send { sender: sender.clone(), ready: Some(ready) };
+    let mut dropped = false;
+    let outcome = {
+        let read = pin!(operation.session().execute(request, &mut take));
+        match select(read, pin!(sender.closed())).await {
+            Either::Left((outcome, _)) => Some(outcome),
+            Either::Right(((), mut read)) => {
+                dropped = true;
+                match timeout(GRACE, &mut read).await {
+                    Ok(outcome) => Some(outcome),
+                    Err(_) => {
+                        line.killer.kill().await;
+                        timeout(DRAIN, &mut read).await.ok()
+                    }
+                }
+            }
+        }
+    };
+    // Without an outcome the operation is dropped unfinished, which gives the connection up.
+    let Some(outcome) = outcome else { return };
+    if dropped {
+        // Takes the kill that came too late for the statement, and tells whether the transaction goes on.
+        operation.session().ask_state().await;
+        return operation.finish();
+    }
+    operation.finish();
+    match (outcome, take.ready.take()) {
+        (Err(error), Some(ready)) => drop(ready.send(Err(error))),
+        (outcome, ready) => {
+            if let Some(ready) = ready {
+                let _ = ready.send(Ok(()));
+            }
+            let _ = sender.send(outcome.map(|_| None)).await;
+        }
+    }
+}
+
+/// Gives batches to the stream.
+struct Send {
+    sender: mpsc::Sender<Item>,
+    ready: Option<oneshot::Sender<Result<()>>>,
+}
+
+impl Take for Send {
+    fn wants(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    fn is_full(&self, rows: usize, bytes: usize) -> bool {
+        rows >= ROWS || bytes >= BYTES
+    }
+
+    async fn take(&mut self, batch: Arc<dyn RowBatch>) {
+        if let Some(ready) = self.ready.take() {
+            let _ = ready.send(Ok(()));
+        }
+        let _ = self.sender.send(Ok(Some(batch))).await;
+    }
+}
+
+struct Batches {
+    /// `None` after an error or the end.
+    receiver: Option<mpsc::Receiver<Item>>,
+}
+
+#[async_trait]
+impl RowBatches for Batches {
+    async fn next(&mut self) -> Result<Option<Arc<dyn RowBatch>>> {
+        let Some(receiver) = &mut self.receiver else { return Ok(None) };
+        let item = receiver.recv().await.unwrap_or_else(|| Err(lost()));
+        if !matches!(item, Ok(Some(_))) {
+            self.receiver = None;
+        }
+        item
+    }
+}

@@ -1,0 +1,146 @@
+//! The prepared statements of one connection: an LRU by text and parameter types.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hashlink::LruCache;
+use tokio_postgres::Statement;
+use tokio_postgres::types::Type;
+
+use crate::batch::Plan;
+use crate::encode::Param;
+
+/// A statement that the server has parsed. Dropping the last reference closes it there.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) statement: Statement,
+    pub(crate) params: Box<[Param]>,
+    pub(crate) plan: Arc<Plan>,
+    /// Whether the server takes a parameter for text, which is also what it says when it has no better idea.
+    pub(crate) has_text: bool,
+    /// The types that the server was told; empty if none.
+    pub(crate) types: Box<[Type]>,
+}
+
+impl Prepared {
+    pub(crate) fn new(statement: Statement, types: &[Type]) -> Arc<Self> {
+        let params: Box<[_]> = statement.params().iter().map(Param::new).collect();
+        let has_text = params.iter().any(|param| param.ty == Type::TEXT);
+        let plan = Plan::of(&statement);
+        Arc::new(Self { statement, params, plan, has_text, types: types.into() })
+    }
+}
+
+/// What is known of a text with certain types.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    /// It is prepared.
+    Ready(Arc<Prepared>),
+    /// The server wants to be told more types than these.
+    NeedsTypes,
+    /// These types do not fit: the values must go as text.
+    Refused,
+}
+
+/// A bounded LRU; a capacity of zero keeps nothing.
+pub(crate) struct Statements {
+    entries: Mutex<LruCache<Arc<str>, Entry>>,
+    capacity: usize,
+}
+
+impl Statements {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { entries: Mutex::new(LruCache::new_unbounded()), capacity }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<Entry> {
+        if self.capacity == 0 {
+            return None;
+        }
+        self.lock().get(key).cloned()
+    }
+
+    pub(crate) fn insert(&self, key: Arc<str>, entry: Entry) {
+        if self.capacity == 0 {
+            return;
+        }
+        // Dropped behind the lock: closing a statement takes the driver's own lock.
+        let mut evicted = Vec::new();
+        let mut entries = self.lock();
+        let old = entries.insert(key, entry);
+        while entries.len() > self.capacity {
+            evicted.extend(entries.remove_lru());
+        }
+        drop(entries);
+        drop((old, evicted));
+    }
+
+    /// Forgets `sql` with whatever types.
+    pub(crate) fn remove_all(&self, sql: &str) {
+        let mut entries = self.lock();
+        let is_of = |key: &str| key.strip_prefix(sql).is_some_and(|types| types.is_empty() || types.starts_with('\0'));
+        let keys: Vec<_> = entries.iter().map(|(key, _)| key.clone()).filter(|key| is_of(key)).collect();
+        let old: Vec<_> = keys.iter().map(|key| entries.remove(key)).collect();
+        drop(entries);
+        drop(old);
+    }
+
+    pub(crate) fn clear(&self) {
+        let old = std::mem::replace(&mut *self.lock(), LruCache::new_unbounded());
+        drop(old);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<Arc<str>, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The key of `sql` prepared with `types`. SQL holds no NUL, so keys of different types never meet.
+pub(crate) fn key(sql: &Arc<str>, types: &[Type]) -> Arc<str> {
+    if types.is_empty() {
+        return sql.clone();
+    }
+    let mut key = String::with_capacity(sql.len() + types.len() * 6);
+    key.push_str(sql);
+    key.push('\0');
+    for ty in types {
+        _ = write!(key, "{},", ty.oid());
+    }
+    key.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_text_goes_first() {
+        let statements = Statements::new(2);
+        for text in ["a", "b"] {
+            statements.insert(text.into(), Entry::NeedsTypes);
+        }
+        assert!(statements.get("a").is_some());
+        statements.insert("c".into(), Entry::Refused);
+        assert!(statements.get("b").is_none());
+        assert!(statements.get("a").is_some() && statements.get("c").is_some());
+        statements.insert("a\0".into(), Entry::Refused);
+        statements.remove_all("a");
+        assert!(statements.get("a").is_none() && statements.get("a\0").is_none());
+        statements.clear();
+        assert!(statements.get("c").is_none());
+    }
+
+    #[test]
+    fn no_capacity_keeps_nothing() {
+        let statements = Statements::new(0);
+        statements.insert("a".into(), Entry::NeedsTypes);
+        assert!(statements.get("a").is_none());
+    }
+
+    #[test]
+    fn keys_tell_types_apart() {
+        let sql: Arc<str> = "SELECT $1".into();
+        assert_eq!(key(&sql, &[]), sql);
+        assert_ne!(key(&sql, &[Type::INT4]), key(&sql, &[Type::INT8]));
+    }
+}

@@ -1,0 +1,472 @@
+//! One session: statements in, rows out.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use databases_core::backend::{
+    BackendConnection, ExecResult, Flow, NativeConnection, Request, Requests, RowBatches, RowSink, ServerInfo, Status,
+    TransactionCommand,
+};
+use databases_core::sql::{Dialect, Verb};
+use databases_core::{Effect, Error, ErrorKind, Result};
+use futures_util::TryStreamExt;
+use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, RowStream};
+
+use crate::batch::PgBatch;
+use crate::cache::{Prepared, Statements};
+use crate::connect::{Cancel, SharedCancel};
+use crate::encode::{Encoded, MAX_MESSAGE_BYTES};
+use crate::error;
+use crate::session::Session;
+use crate::stream::PgStream;
+
+/// How many rows, and bytes of them, a sink is given at once.
+const BATCH_ROWS: usize = 1000;
+const BATCH_BYTES: usize = 1 << 20;
+/// How long a dropped statement may take to end by itself before it is cancelled, and the longest pause between cancels.
+const CANCEL_AFTER: Duration = Duration::from_millis(2);
+const CANCEL_EVERY: Duration = Duration::from_millis(250);
+/// How long a connection that is thrown away while it is busy may take to tell the server.
+const DISCARD_WAIT: Duration = Duration::from_secs(5);
+
+/// What `DISCARD ALL` does, but for `DEALLOCATE ALL`: the driver keeps statements of its own that look types up, and so
+/// do we. Statements that SQL text has prepared are named by the last part.
+/// <https://www.postgresql.org/docs/current/sql-discard.html>
+const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES; \
+    SELECT 'DEALLOCATE ' || pg_catalog.quote_ident(name) FROM pg_catalog.pg_prepared_statements WHERE from_sql";
+
+/// The client; `None` once closed. Statements share it, `native()` and `close()` have it alone.
+pub(crate) type SharedClient = Arc<RwLock<Option<Client>>>;
+
+/// A session with a server.
+pub(crate) struct PgConnection {
+    pub(crate) client: SharedClient,
+    pub(crate) session: Arc<Session>,
+    pub(crate) statements: Arc<Statements>,
+    pub(crate) deallocations_seen: AtomicU64,
+    cancel: SharedCancel,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl fmt::Debug for PgConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgConnection").field("status", &self.session.status()).finish_non_exhaustive()
+    }
+}
+
+impl PgConnection {
+    pub(crate) fn new(
+        client: Client,
+        session: Arc<Session>,
+        cancel: Cancel,
+        task: JoinHandle<()>,
+        statement_cache_size: usize,
+    ) -> Self {
+        Self {
+            client: Arc::new(RwLock::new(Some(client))),
+            session,
+            statements: Arc::new(Statements::new(statement_cache_size)),
+            deallocations_seen: AtomicU64::new(0),
+            cancel: Arc::new(cancel),
+            task: Mutex::new(Some(task)),
+        }
+    }
+
+    /// The client, shared with other statements.
+    pub(crate) async fn client(&self) -> Result<RwLockReadGuard<'_, Client>> {
+        let client = match self.client.try_read() {
+            Ok(client) => client,
+            Err(_) => self.client.read().await,
+        };
+        if self.session.guard.is_closed() {
+            return Err(self.session.gone());
+        }
+        RwLockReadGuard::try_map(client, Option::as_ref).map_err(|_| self.session.gone())
+    }
+
+    async fn client_owned(&self) -> Result<OwnedRwLockReadGuard<Option<Client>, Client>> {
+        let client = self.client.clone().read_owned().await;
+        if self.session.guard.is_closed() {
+            return Err(self.session.gone());
+        }
+        OwnedRwLockReadGuard::try_map(client, Option::as_ref).map_err(|_| self.session.gone())
+    }
+
+    async fn client_alone(&self) -> Result<RwLockWriteGuard<'_, Option<Client>>> {
+        let client = self.client.write().await;
+        if self.session.guard.is_closed() || client.is_none() {
+            return Err(self.session.gone());
+        }
+        Ok(client)
+    }
+
+    /// Runs statements of ours by the simple protocol.
+    pub(crate) async fn simple(&self, sql: &str) -> Result<()> {
+        let client = self.client().await?;
+        let mut op = self.session.op();
+        op.sending();
+        let result = match client.batch_execute(sql).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.session.fail(error).await),
+        };
+        op.finish();
+        result
+    }
+
+    /// The statement and its encoded arguments.
+    async fn bind(&self, request: &Request) -> Result<(Arc<Prepared>, Encoded)> {
+        check(request)?;
+        let prepared = self.prepare(&request.sql, &request.args, request.prepared).await?;
+        let encoded = Encoded::new(&request.args, &prepared.params)?;
+        Ok((prepared, encoded))
+    }
+
+    /// Whether `error` is about a plan that the server has thrown away, and running again cannot do harm.
+    async fn may_retry(&self, request: &Request, error: &tokio_postgres::Error) -> bool {
+        if !error::is_stale(error) {
+            return false;
+        }
+        self.session.guard.error_answered().await;
+        self.statements.remove_all(&request.sql);
+        self.session.outside_transaction()
+    }
+
+    /// Returns when everything that was queued before has been answered.
+    async fn fence(&self) {
+        while !self.session.guard.is_closed() {
+            let Ok(client) = self.client().await else { return };
+            let mut op = self.session.op();
+            op.sending();
+            let result = client.check_connection().await;
+            drop(client);
+            if let Err(error) = result {
+                _ = self.session.fail(error).await;
+            }
+            op.finish();
+            if !self.session.prepared().await {
+                return;
+            }
+        }
+    }
+}
+
+/// What can be told before anything is sent.
+pub(crate) fn check(request: &Request) -> Result<()> {
+    if request.sql.len() > MAX_MESSAGE_BYTES {
+        return Err(Error::new(ErrorKind::LimitExceeded, "the statement is longer than 1 GiB"));
+    }
+    if request.template.verb() == Verb::Copy && copies_with_client(&request.sql) {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "COPY from STDIN or to STDOUT needs the driver's own connection",
+        )
+        .with_hint("native::<tokio_postgres::Client>() has copy_in and copy_out"));
+    }
+    Ok(())
+}
+
+/// Whether a COPY reads from or writes to the client: `FROM` or `TO` before `STDIN` or `STDOUT`, outside of quotes.
+fn copies_with_client(sql: &str) -> bool {
+    let mut quote = None;
+    let unquoted: String = sql
+        .chars()
+        .map(|letter| match quote {
+            Some(open) => {
+                if letter == open {
+                    quote = None;
+                }
+                'q'
+            }
+            None if matches!(letter, '\'' | '"') => {
+                quote = Some(letter);
+                'q'
+            }
+            None => letter.to_ascii_uppercase(),
+        })
+        .collect();
+    let words = unquoted.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'));
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    words.windows(2).any(|pair| matches!(pair, ["FROM" | "TO", "STDIN" | "STDOUT"]))
+}
+
+/// The rows affected, where the verb has any.
+pub(crate) fn affected(verb: Verb, rows: u64) -> u64 {
+    match verb {
+        Verb::Insert | Verb::Update | Verb::Delete | Verb::Merge | Verb::Copy => rows,
+        _ => 0,
+    }
+}
+
+/// Hands the rows to the sink in batches; the statement is read to its end even if the sink has enough.
+async fn pour(
+    rows: RowStream,
+    prepared: &Prepared,
+    sink: &mut dyn RowSink,
+) -> Result<(u64, Result<()>), tokio_postgres::Error> {
+    let mut rows = std::pin::pin!(rows);
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    let (mut outcome, mut given) = (Ok(Flow::Continue), false);
+    while let Some(row) = rows.try_next().await? {
+        if !matches!(outcome, Ok(Flow::Continue)) {
+            continue;
+        }
+        bytes += row.raw_size_bytes();
+        batch.push(row);
+        if batch.len() >= BATCH_ROWS || bytes >= BATCH_BYTES {
+            outcome = sink.batch(PgBatch::new(prepared.plan.clone(), std::mem::take(&mut batch)));
+            (bytes, given) = (0, true);
+        }
+    }
+    let last = !batch.is_empty() || (!given && !prepared.plan.is_empty());
+    if last && matches!(outcome, Ok(Flow::Continue)) {
+        outcome = sink.batch(PgBatch::new(prepared.plan.clone(), batch));
+    }
+    Ok((rows.rows_affected().unwrap_or(0), outcome.map(drop)))
+}
+
+#[async_trait]
+impl BackendConnection for PgConnection {
+    fn status(&self) -> Status {
+        self.session.status()
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::POSTGRES.with_standard_conforming_strings(self.session.guard.standard_strings())
+    }
+
+    async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        let mut retried = false;
+        loop {
+            let (prepared, encoded) = self.bind(&request).await?;
+            let client = self.client().await?;
+            let mut op = self.session.op();
+            op.sending();
+            let result = if request.wants_rows {
+                match client.query_raw(&prepared.statement, encoded.iter()).await {
+                    Ok(rows) => pour(rows, &prepared, sink).await,
+                    Err(error) => Err(error),
+                }
+            } else {
+                let affected = client.execute_raw(&prepared.statement, encoded.iter()).await;
+                affected.map(|rows| (rows, Ok(())))
+            };
+            drop(client);
+            let error = match result {
+                Ok((rows, outcome)) => {
+                    op.finish();
+                    outcome?;
+                    return Ok(ExecResult::new(affected(request.template.verb(), rows), None));
+                }
+                Err(error) => error,
+            };
+            // The plan is checked before the first row, so the sink has had none.
+            if !retried && self.may_retry(&request, &error).await {
+                op.finish();
+                retried = true;
+                continue;
+            }
+            let error = self.session.fail(error).await;
+            op.finish();
+            return Err(error);
+        }
+    }
+
+    async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {
+        crate::many::run_many(self, requests).await
+    }
+
+    async fn run_script(&self, sql: &str) -> Result<()> {
+        if sql.contains('\0') {
+            return Err(Error::new(ErrorKind::Parameters, "the script holds a NUL"));
+        }
+        if sql.len() > MAX_MESSAGE_BYTES {
+            return Err(Error::new(ErrorKind::LimitExceeded, "the script is longer than 1 GiB"));
+        }
+        self.simple(sql).await
+    }
+
+    async fn open_stream(&self, request: Request) -> Result<Box<dyn RowBatches>> {
+        let mut retried = false;
+        loop {
+            let (prepared, encoded) = self.bind(&request).await?;
+            let client = self.client_owned().await?;
+            let mut op = self.session.op();
+            op.sending();
+            let error = match client.query_raw(&prepared.statement, encoded.iter()).await {
+                Ok(rows) => {
+                    let session = self.session.clone();
+                    return Ok(Box::new(PgStream::new(rows, prepared, op, client, session)));
+                }
+                Err(error) => error,
+            };
+            drop(client);
+            if !retried && self.may_retry(&request, &error).await {
+                op.finish();
+                retried = true;
+                continue;
+            }
+            let error = self.session.fail(error).await;
+            op.finish();
+            return Err(error);
+        }
+    }
+
+    async fn transaction(&self, command: TransactionCommand) -> Result<()> {
+        self.step(command).await
+    }
+
+    async fn settle(&self) {
+        if matches!(self.status(), Status::Idle | Status::InTransaction | Status::Failed) {
+            return;
+        }
+        let mut cancelled = false;
+        let mut pause = CANCEL_AFTER;
+        let mut fence = std::pin::pin!(self.fence());
+        while tokio::time::timeout(pause, &mut fence).await.is_err() {
+            if self.session.guard.is_closed() {
+                return;
+            }
+            // If the server cannot be reached for it, the statement ends by itself or the caller's deadline does.
+            _ = self.cancel.send().await;
+            cancelled = true;
+            pause = (pause * 5).min(CANCEL_EVERY);
+        }
+        if cancelled {
+            // The signal of the last cancel is taken by now, or by this.
+            self.fence().await;
+        }
+    }
+
+    async fn reset(&self) -> Result<bool> {
+        if self.status() != Status::Idle || self.session.guard.deallocations() > 0 {
+            return Ok(false);
+        }
+        let client = self.client().await?;
+        let mut op = self.session.op();
+        op.sending();
+        let result = client.simple_query(RESET).await;
+        let result = match result {
+            Ok(messages) => Ok(messages),
+            Err(error) => Err(self.session.fail(error).await),
+        };
+        // Types may be gone with the temporary schema.
+        client.clear_type_cache();
+        op.finish();
+        drop(client);
+        let mut deallocate = String::new();
+        for message in result? {
+            if let tokio_postgres::SimpleQueryMessage::Row(row) = message
+                && let Ok(Some(command)) = row.try_get(0)
+                && command.starts_with("DEALLOCATE ")
+            {
+                deallocate.push_str(command);
+                deallocate.push(';');
+            }
+        }
+        if !deallocate.is_empty() {
+            self.simple(&deallocate).await?;
+        }
+        self.statements.clear();
+        Ok(true)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.simple("").await
+    }
+
+    async fn server_info(&self) -> Result<ServerInfo> {
+        Ok(ServerInfo::new("PostgreSQL", self.session.guard.server_version()))
+    }
+
+    async fn native(&self) -> Result<Box<dyn NativeConnection + '_>> {
+        let client = self.client_alone().await?;
+        Ok(Box::new(Native { client, session: &self.session }))
+    }
+
+    fn native_type(&self) -> &'static str {
+        "tokio_postgres::Client"
+    }
+
+    async fn close(&self) {
+        // Without its client the driver sends Terminate and ends.
+        drop(self.client.write().await.take());
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            _ = task.await;
+        }
+        self.session.guard.close();
+    }
+}
+
+impl Drop for PgConnection {
+    fn drop(&mut self) {
+        if self.session.status() != Status::Busy {
+            return;
+        }
+        // Without a word the server would go on with the statement that nobody waits for.
+        let (cancel, session) = (self.cancel.clone(), self.session.clone());
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                _ = tokio::time::timeout(DISCARD_WAIT, cancel.send()).await;
+                session.kill();
+            })),
+            Err(_) => session.kill(),
+        }
+    }
+}
+
+/// The driver's client, lent.
+struct Native<'a> {
+    client: RwLockWriteGuard<'a, Option<Client>>,
+    session: &'a Session,
+}
+
+const LENT: &str = "the client is there as long as it is lent";
+
+impl NativeConnection for Native<'_> {
+    fn as_any(&self) -> &dyn std::any::Any {
+        self.client.as_ref().expect(LENT)
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn std::any::Any {
+        self.client.as_mut().expect(LENT)
+    }
+}
+
+impl Drop for Native<'_> {
+    fn drop(&mut self) {
+        // Futures on the client may have been dropped: only a settled session is known.
+        self.session.abandon();
+    }
+}
+
+/// The effect of a call that the connection broke under.
+pub(crate) fn was_sent(error: &Error) -> bool {
+    error.effect() != Effect::NotSent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copy_with_the_client_is_told_apart() {
+        for sql in [
+            "COPY t FROM STDIN",
+            "copy t (a, b) from\n stdin with csv",
+            "COPY (SELECT 1) TO STDOUT",
+            "COPY t TO stdout;",
+        ] {
+            assert!(copies_with_client(sql), "{sql}");
+        }
+        for sql in ["COPY t FROM '/tmp/x'", "COPY t FROM 'from stdin'", "COPY \"to stdout\" TO PROGRAM 'cat'"] {
+            assert!(!copies_with_client(sql), "{sql}");
+        }
+    }
+}

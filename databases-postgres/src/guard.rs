@@ -1,0 +1,396 @@
+//! A stream between the socket and the driver that knows what the session is doing.
+//!
+//! It hops from message header to message header in both directions and never copies a payload: what the frontend
+//! asked to be answered (Sync, Query) is counted against the server's ReadyForQuery, whose status byte and the command
+//! tags before it are the only proof of what a transaction is. It also refuses what a client must not accept: messages
+//! above a size, and a request for the password in clear text.
+//!
+//! Message formats: <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+/// What the wire has told so far. Written by the [`Guard`], read by everybody.
+#[derive(Debug)]
+pub(crate) struct GuardState {
+    closed: AtomicBool,
+    /// The status byte of the last ReadyForQuery; 0 before the first.
+    status: AtomicU8,
+    /// Groups of messages that do work, written and not yet answered by ReadyForQuery.
+    working: AtomicUsize,
+    /// An ErrorResponse was read and its ReadyForQuery was not.
+    in_error: AtomicBool,
+    /// The server waits for the data of COPY … FROM STDIN.
+    copy_in: AtomicBool,
+    commits: AtomicU64,
+    rollbacks: AtomicU64,
+    deallocations: AtomicU64,
+    standard_strings: AtomicBool,
+    refused_cleartext: AtomicBool,
+    server_version: Mutex<String>,
+    changed: Notify,
+}
+
+impl GuardState {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            closed: AtomicBool::new(false),
+            status: AtomicU8::new(0),
+            working: AtomicUsize::new(0),
+            in_error: AtomicBool::new(false),
+            copy_in: AtomicBool::new(false),
+            commits: AtomicU64::new(0),
+            rollbacks: AtomicU64::new(0),
+            deallocations: AtomicU64::new(0),
+            standard_strings: AtomicBool::new(true),
+            refused_cleartext: AtomicBool::new(false),
+            server_version: Mutex::new(String::new()),
+            changed: Notify::new(),
+        })
+    }
+
+    /// The status byte of the last ReadyForQuery: `I`, `T` or `E`; 0 before the first.
+    pub(crate) fn transaction_status(&self) -> u8 {
+        self.status.load(SeqCst)
+    }
+
+    /// Whether work was written that the server has not finished.
+    pub(crate) fn is_working(&self) -> bool {
+        self.working.load(SeqCst) > 0 || self.copy_in.load(SeqCst)
+    }
+
+    /// Whether the server waits for COPY data.
+    pub(crate) fn is_copying_in(&self) -> bool {
+        self.copy_in.load(SeqCst)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    /// Marks the connection as over.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    /// How many COMMIT and how many ROLLBACK the server has answered with these tags.
+    pub(crate) fn endings(&self) -> (u64, u64) {
+        (self.commits.load(SeqCst), self.rollbacks.load(SeqCst))
+    }
+
+    /// How many times all prepared statements of the session were dropped by a statement.
+    pub(crate) fn deallocations(&self) -> u64 {
+        self.deallocations.load(SeqCst)
+    }
+
+    pub(crate) fn standard_strings(&self) -> bool {
+        self.standard_strings.load(SeqCst)
+    }
+
+    pub(crate) fn refused_cleartext(&self) -> bool {
+        self.refused_cleartext.load(SeqCst)
+    }
+
+    pub(crate) fn server_version(&self) -> String {
+        self.server_version.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until the ReadyForQuery behind an error was read, or the connection is over.
+    pub(crate) async fn error_answered(&self) {
+        self.wait(|| !self.in_error.load(SeqCst)).await;
+    }
+
+    /// Waits until the connection is over.
+    pub(crate) async fn closed(&self) {
+        self.wait(|| false).await;
+    }
+
+    async fn wait(&self, done: impl Fn() -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if done() || self.is_closed() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// How many bytes of a message are kept to look at; enough for every tag and parameter that matters.
+const KEPT: usize = 96;
+
+/// Walks over messages that may be cut at any byte.
+#[derive(Debug)]
+struct Walker {
+    /// Bytes of the header: a tag and a length, or only a length for the startup message.
+    header: [u8; 5],
+    have: usize,
+    /// Whether the message has no tag byte: the frontend's first.
+    untagged: bool,
+    body_left: usize,
+    kept: [u8; KEPT],
+    kept_len: usize,
+}
+
+impl Walker {
+    fn new(untagged: bool) -> Self {
+        Self { header: [0; 5], have: usize::from(untagged), untagged, body_left: 0, kept: [0; KEPT], kept_len: 0 }
+    }
+
+    /// Calls `message` with the tag and the first bytes of each message that ends in `bytes`.
+    fn walk(
+        &mut self,
+        mut bytes: &[u8],
+        max_len: usize,
+        mut message: impl FnMut(u8, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.have < 5 {
+                let take = bytes.len().min(5 - self.have);
+                self.header[self.have..self.have + take].copy_from_slice(&bytes[..take]);
+                self.have += take;
+                bytes = &bytes[take..];
+                if self.have < 5 {
+                    return Ok(());
+                }
+                let [_, len @ ..] = self.header;
+                let len = usize::try_from(u32::from_be_bytes(len)).unwrap_or(usize::MAX);
+                if len < 4 {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "the server sent a message without a length",
+                    ));
+                }
+                if len > max_len {
+                    let message = format!("the server sent a message of {len} bytes; max_message_bytes is {max_len}");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+                }
+                self.body_left = len - 4;
+                self.kept_len = 0;
+            }
+            let take = bytes.len().min(self.body_left);
+            let keep = take.min(KEPT - self.kept_len);
+            self.kept[self.kept_len..self.kept_len + keep].copy_from_slice(&bytes[..keep]);
+            self.kept_len += keep;
+            self.body_left -= take;
+            bytes = &bytes[take..];
+            if self.body_left == 0 {
+                let tag = if self.untagged { 0 } else { self.header[0] };
+                self.have = 0;
+                self.untagged = false;
+                message(tag, &self.kept[..self.kept_len])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a ReadyForQuery will answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Group {
+    /// Only closes statements, or is an empty Sync: changes nothing that anybody waits for.
+    Housekeeping,
+    /// Parse, Bind, Execute … Sync.
+    Extended,
+    /// Query.
+    Simple,
+}
+
+/// What the guard refuses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The longest message the server may send.
+    pub(crate) max_message_bytes: usize,
+    /// Whether the password may be sent as it is.
+    pub(crate) allow_cleartext_password: bool,
+}
+
+/// The walkers of both directions and what they have found; apart from the stream, for the tests.
+#[derive(Debug)]
+struct Watch {
+    state: Arc<GuardState>,
+    limits: Limits,
+    server: Walker,
+    client: Walker,
+    /// What was written and is not answered yet, in order.
+    groups: VecDeque<Group>,
+    /// Whether work was written since the last Sync.
+    work: bool,
+}
+
+impl Watch {
+    fn new(state: Arc<GuardState>, limits: Limits) -> Self {
+        Self {
+            state,
+            limits,
+            server: Walker::new(false),
+            client: Walker::new(true),
+            groups: VecDeque::new(),
+            work: false,
+        }
+    }
+
+    fn wrote(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Self { state, client, groups, work, .. } = self;
+        client.walk(bytes, usize::MAX, |tag, _| {
+            match tag {
+                b'P' | b'B' | b'E' => *work = true,
+                b'S' => {
+                    // The server ignores Sync while it waits for COPY data.
+                    if !state.is_copying_in() {
+                        let group = if *work { Group::Extended } else { Group::Housekeeping };
+                        push(state, groups, group);
+                        *work = false;
+                    }
+                }
+                b'Q' => push(state, groups, Group::Simple),
+                b'c' | b'f' => {
+                    if state.copy_in.swap(false, SeqCst) {
+                        *work = true;
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Self { state, limits, server, groups, work, .. } = self;
+        server.walk(bytes, limits.max_message_bytes, |tag, body| {
+            match tag {
+                b'Z' => {
+                    if groups.pop_front().is_some_and(|group| group != Group::Housekeeping) {
+                        state.working.fetch_sub(1, SeqCst);
+                    }
+                    state.status.store(body.first().copied().unwrap_or(0), SeqCst);
+                    state.in_error.store(false, SeqCst);
+                    state.changed.notify_waiters();
+                }
+                b'C' => match text(body) {
+                    b"COMMIT" => _ = state.commits.fetch_add(1, SeqCst),
+                    b"ROLLBACK" => _ = state.rollbacks.fetch_add(1, SeqCst),
+                    b"DISCARD ALL" | b"DEALLOCATE ALL" => {
+                        state.deallocations.fetch_add(1, SeqCst);
+                    }
+                    _ => {}
+                },
+                b'E' => {
+                    state.in_error.store(true, SeqCst);
+                    if state.copy_in.swap(false, SeqCst) {
+                        *work = true;
+                    }
+                }
+                b'G' => {
+                    state.copy_in.store(true, SeqCst);
+                    // The Sync that followed the Execute is among those that the server ignores now.
+                    if groups.front() == Some(&Group::Extended) {
+                        groups.pop_front();
+                        state.working.fetch_sub(1, SeqCst);
+                    }
+                }
+                b'S' => parameter(state, body),
+                b'R' if body.starts_with(&[0, 0, 0, 3]) && !limits.allow_cleartext_password => {
+                    state.refused_cleartext.store(true, SeqCst);
+                    return Err(io::Error::new(
+                        io::ErrorKind::PermissionDenied,
+                        "the server asks for the password in clear text",
+                    ));
+                }
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+fn push(state: &GuardState, groups: &mut VecDeque<Group>, group: Group) {
+    groups.push_back(group);
+    if group != Group::Housekeeping {
+        state.working.fetch_add(1, SeqCst);
+    }
+}
+
+/// The bytes up to the NUL.
+fn text(body: &[u8]) -> &[u8] {
+    body.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+fn parameter(state: &GuardState, body: &[u8]) {
+    let mut parts = body.split(|&byte| byte == 0);
+    match (parts.next(), parts.next()) {
+        (Some(b"standard_conforming_strings"), Some(value)) => {
+            state.standard_strings.store(value != b"off", SeqCst);
+        }
+        (Some(b"server_version"), Some(value)) => {
+            let mut version = state.server_version.lock().unwrap_or_else(PoisonError::into_inner);
+            *version = String::from_utf8_lossy(value).into_owned();
+        }
+        _ => {}
+    }
+}
+
+/// The stream that the driver is given.
+#[derive(Debug)]
+pub(crate) struct Guard<S> {
+    inner: S,
+    watch: Watch,
+}
+
+impl<S> Guard<S> {
+    pub(crate) fn new(inner: S, state: Arc<GuardState>, limits: Limits) -> Self {
+        Self { inner, watch: Watch::new(state, limits) }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        let room = buf.remaining();
+        let result = ready!(Pin::new(&mut this.inner).poll_read(cx, buf));
+        let result = result.and_then(|()| this.watch.read(&buf.filled()[before..]));
+        if result.is_err() || (room > 0 && buf.filled().len() == before) {
+            this.watch.state.close();
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let result = ready!(Pin::new(&mut this.inner).poll_write(cx, buf))
+            .and_then(|written| this.watch.wrote(&buf[..written]).map(|()| written));
+        if result.is_err() {
+            this.watch.state.close();
+        }
+        Poll::Ready(result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl<S> Drop for Guard<S> {
+    fn drop(&mut self) {
+        self.watch.state.close();
+    }
+}
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

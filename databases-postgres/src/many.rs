@@ -1,0 +1,152 @@
+//! Many executions of one statement: in flight together, in order, with a bounded window.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use databases_core::backend::{Request, Requests};
+use databases_core::{Error, Result};
+use tokio_postgres::Client;
+
+use crate::cache::Prepared;
+use crate::connection::{PgConnection, affected, check};
+use crate::encode::Encoded;
+use crate::session::Session;
+
+/// How many executions are in flight at most.
+const WINDOW: usize = 256;
+
+type Execution<'a> = Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'a>>;
+
+/// The executions in flight and what those before them have done.
+struct InFlight<'a> {
+    queue: VecDeque<Execution<'a>>,
+    /// The index of the first in the queue.
+    index: usize,
+    rows: u64,
+    session: &'a Session,
+}
+
+impl<'a> InFlight<'a> {
+    /// Sends `execution` now: a future of the driver sends when it is first polled.
+    async fn push(&mut self, mut execution: Execution<'a>) {
+        let first = poll_fn(|cx| Poll::Ready(execution.as_mut().poll(cx))).await;
+        self.queue.push_back(match first {
+            Poll::Pending => execution,
+            Poll::Ready(result) => Box::pin(std::future::ready(result)),
+        });
+    }
+
+    /// Waits for the oldest.
+    async fn pop(&mut self) -> Result<()> {
+        let Some(oldest) = self.queue.front_mut() else { return Ok(()) };
+        let result = oldest.as_mut().await;
+        self.queue.pop_front();
+        match result {
+            Ok(rows) => {
+                self.rows += rows;
+                self.index += 1;
+                Ok(())
+            }
+            Err(error) => {
+                // The rest fails too, or is undone by the caller; its answers are read either way.
+                while let Some(rest) = self.queue.front_mut() {
+                    _ = rest.as_mut().await;
+                    self.queue.pop_front();
+                }
+                Err(self.session.fail(error).await.with_batch_index(self.index))
+            }
+        }
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        while !self.queue.is_empty() {
+            self.pop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs the requests in order; see [`databases_core::backend::BackendConnection::run_many`].
+pub(crate) async fn run_many(connection: &PgConnection, requests: &mut dyn Requests) -> Result<u64> {
+    let mut rows = 0;
+    let mut index = 0;
+    let mut next = pull(requests, index)?;
+    // One round per statement text or set of types: preparing another waits until nothing is in flight, since the
+    // driver reads its answer only behind theirs.
+    while let Some(request) = next.take() {
+        let prepared = prepare(connection, &request).await.map_err(|error| at(error, index))?;
+        let mut op = connection.session.op();
+        let client = connection.client().await?;
+        op.sending();
+        let mut flight = InFlight { queue: VecDeque::new(), index, rows: 0, session: &connection.session };
+        let result = round(&client, &prepared, &mut flight, request, requests).await;
+        op.finish();
+        rows += flight.rows;
+        index = flight.index;
+        next = result?;
+    }
+    Ok(rows)
+}
+
+/// Sends requests as long as they share the prepared statement; gives back the first that does not.
+async fn round<'a>(
+    client: &'a Client,
+    prepared: &'a Arc<Prepared>,
+    flight: &mut InFlight<'a>,
+    first: Request,
+    requests: &mut dyn Requests,
+) -> Result<Option<Request>> {
+    let sql = first.sql.clone();
+    let mut request = first;
+    loop {
+        let index = flight.index + flight.queue.len();
+        let encoded = match Encoded::new(&request.args, &prepared.params) {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                // An earlier row's error goes first.
+                flight.drain().await?;
+                return Err(at(error, index));
+            }
+        };
+        if flight.queue.len() == WINDOW {
+            flight.pop().await?;
+        }
+        let verb = request.template.verb();
+        flight
+            .push(Box::pin(async move {
+                let rows = client.execute_raw(&prepared.statement, encoded.iter()).await?;
+                Ok(affected(verb, rows))
+            }))
+            .await;
+        match pull(requests, index + 1) {
+            Ok(Some(next)) if next.sql == sql && prepared.serves(&next.args) => request = next,
+            Ok(next) => {
+                flight.drain().await?;
+                return Ok(next);
+            }
+            Err(error) => {
+                flight.drain().await?;
+                return Err(error);
+            }
+        }
+    }
+}
+
+fn pull(requests: &mut dyn Requests, index: usize) -> Result<Option<Request>> {
+    requests.next().transpose().map_err(|error| at(error, index))
+}
+
+fn at(error: Error, index: usize) -> Error {
+    match error.batch_index() {
+        Some(_) => error,
+        None => error.with_batch_index(index),
+    }
+}
+
+async fn prepare(connection: &PgConnection, request: &Request) -> Result<Arc<Prepared>> {
+    check(request)?;
+    connection.prepare(&request.sql, &request.args, request.prepared).await
+}

@@ -1,0 +1,295 @@
+//! Preparing: in a task that always finishes, with types told to the server where it cannot know them.
+//!
+//! The server infers the types of parameters from where they stand. Where it cannot, it says `text` (`SELECT $1`) or
+//! fails (`$1 IS NULL OR a = $1`); then the text is prepared again with the types of the values. A failing prepare would
+//! end a transaction, so one that may be tried again runs behind a savepoint of ours.
+
+use std::sync::Arc;
+
+use databases_core::backend::placeholder_mismatch;
+use databases_core::{Arg, Array, Error, ErrorKind, Result, Value, ValueKind};
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use crate::cache::{Entry, Prepared, key};
+use crate::connection::PgConnection;
+
+const SAVEPOINT: &str = "SAVEPOINT _databases_prepare";
+const RELEASE: &str = "RELEASE SAVEPOINT _databases_prepare";
+const UNDO: &str = "ROLLBACK TO SAVEPOINT _databases_prepare; RELEASE SAVEPOINT _databases_prepare";
+
+impl PgConnection {
+    /// The statement for `sql` with `args`, from the cache or prepared now.
+    pub(crate) async fn prepare(&self, sql: &Arc<str>, args: &[Arg], keep: bool) -> Result<Arc<Prepared>> {
+        self.forget_deallocated();
+        let known = if keep { self.statements.get(sql) } else { None };
+        let plain = match known {
+            Some(Entry::Ready(prepared)) => prepared,
+            Some(_) => return self.prepare_typed(sql, args, keep, None).await,
+            None => {
+                let recoverable = args.iter().any(|arg| hint(arg).is_some());
+                match self.parse(sql, Vec::new(), keep, recoverable).await {
+                    Ok(prepared) => prepared,
+                    Err(error) if recoverable && is_about_types(&error) => {
+                        return self.prepare_typed(sql, args, keep, Some(error)).await;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        if plain.params.len() != args.len() {
+            return Err(placeholder_mismatch(args.len(), plain.params.len()));
+        }
+        if plain.has_text {
+            return self.prepare_untexted(sql, args, keep, plain).await;
+        }
+        Ok(plain)
+    }
+
+    /// Every text is prepared anew after a statement has dropped them all.
+    fn forget_deallocated(&self) {
+        let deallocations = self.session.guard.deallocations();
+        if self.deallocations_seen.swap(deallocations, std::sync::atomic::Ordering::SeqCst) != deallocations {
+            self.statements.clear();
+        }
+    }
+
+    /// Prepares with the types of all values, after the server could not infer them.
+    async fn prepare_typed(
+        &self,
+        sql: &Arc<str>,
+        args: &[Arg],
+        keep: bool,
+        first: Option<Error>,
+    ) -> Result<Arc<Prepared>> {
+        let types = types(args, |_, _| true);
+        if types.is_empty() {
+            return self.parse(sql, types, keep, false).await;
+        }
+        let prepared = match self.known_or_parse(sql, types, keep).await {
+            Ok(prepared) => prepared,
+            // The first error is about the text as the user wrote it.
+            Err(error) if !error.is_disconnected() => return Err(first.unwrap_or(error)),
+            Err(error) => return Err(error),
+        };
+        if keep && first.is_some() {
+            self.statements.insert(sql.clone(), Entry::NeedsTypes);
+        }
+        if prepared.params.len() != args.len() {
+            return Err(placeholder_mismatch(args.len(), prepared.params.len()));
+        }
+        Ok(prepared)
+    }
+
+    /// Prepares with types for the parameters that the server calls text and whose values are none.
+    async fn prepare_untexted(
+        &self,
+        sql: &Arc<str>,
+        args: &[Arg],
+        keep: bool,
+        plain: Arc<Prepared>,
+    ) -> Result<Arc<Prepared>> {
+        let types = types(args, |index, ty| {
+            *ty != Type::TEXT && plain.params.get(index).is_some_and(|param| param.ty == Type::TEXT)
+        });
+        if types.is_empty() {
+            return Ok(plain);
+        }
+        // JSON may go as text: into a text column it must.
+        let optional = types.iter().all(|ty| matches!(*ty, Type::UNKNOWN | Type::JSON));
+        if !optional {
+            return self.known_or_parse(sql, types, keep).await;
+        }
+        let key = key(sql, &types);
+        match self.statements.get(&key) {
+            Some(Entry::Ready(prepared)) if keep => return Ok(prepared),
+            Some(_) if keep => return Ok(plain),
+            _ => {}
+        }
+        if !self.can_recover() {
+            return Ok(plain);
+        }
+        match self.parse(sql, types, keep, true).await {
+            Ok(prepared) => Ok(prepared),
+            Err(error) if is_about_types(&error) => {
+                self.statements.insert(key, Entry::Refused);
+                Ok(plain)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn known_or_parse(&self, sql: &Arc<str>, types: Vec<Type>, keep: bool) -> Result<Arc<Prepared>> {
+        if keep && let Some(Entry::Ready(prepared)) = self.statements.get(&key(sql, &types)) {
+            return Ok(prepared);
+        }
+        self.parse(sql, types, keep, false).await
+    }
+
+    /// Whether a failing prepare would leave everything as it was.
+    fn can_recover(&self) -> bool {
+        self.session.outside_transaction() || self.client.try_write().is_ok()
+    }
+
+    /// Lets the server parse `sql`. A caller that is dropped leaves nothing behind: the task ends by itself and what
+    /// it has prepared is kept or closed.
+    async fn parse(&self, sql: &Arc<str>, types: Vec<Type>, keep: bool, recoverable: bool) -> Result<Arc<Prepared>> {
+        if sql.contains('\0') {
+            return Err(Error::new(ErrorKind::Parameters, "the statement holds a NUL"));
+        }
+        let (sql, session, client) = (sql.clone(), self.session.clone(), self.client.clone());
+        let statements = keep.then(|| self.statements.clone());
+        let preparing = session.preparing();
+        let task = tokio::spawn(async move {
+            let _preparing = preparing;
+            // Alone on the connection, a savepoint can undo nothing of anybody else's.
+            let alone = if recoverable && session.guard.transaction_status() == b'T' {
+                client.clone().try_write_owned().ok()
+            } else {
+                None
+            };
+            let result = if let Some(client) = &alone {
+                let client = client.as_ref().ok_or_else(|| session.gone())?;
+                parse_behind_savepoint(client, &sql, &types).await
+            } else {
+                let client = client.read_owned().await;
+                let client = client.as_ref().ok_or_else(|| session.gone())?;
+                client.prepare_typed(&sql, &types).await
+            };
+            match result {
+                Ok(statement) => {
+                    let prepared = Prepared::new(statement, &types);
+                    if let Some(statements) = statements {
+                        statements.insert(key(&sql, &types), Entry::Ready(prepared.clone()));
+                    }
+                    Ok(prepared)
+                }
+                // Parse knows no such error: the driver's own statements, which look types up, are gone.
+                Err(error) if error.code().is_some_and(|code| code.code() == "26000") => {
+                    session.kill();
+                    Err(Error::new(
+                        ErrorKind::Disconnected,
+                        "the session's prepared statements were deallocated, so the connection is given up",
+                    )
+                    .with_effect(databases_core::Effect::NotSent))
+                }
+                Err(error) => Err(session.fail(error).await),
+            }
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(_) => Err(self.session.gone()),
+        }
+    }
+}
+
+impl Prepared {
+    /// Whether `args` would be given this statement, once another row of the batch was.
+    pub(crate) fn serves(&self, args: &[Arg]) -> bool {
+        args.len() == self.params.len()
+            && args.iter().zip(&self.params).enumerate().all(|(index, (arg, param))| {
+                let told = self.types.get(index).filter(|ty| **ty != Type::UNKNOWN);
+                match (hint(arg), told) {
+                    (None, _) => true,
+                    (Some(ty), Some(told)) => ty == *told,
+                    (Some(ty), None) => param.ty != Type::TEXT || matches!(ty, Type::TEXT | Type::JSON),
+                }
+            })
+    }
+}
+
+async fn parse_behind_savepoint(
+    client: &Client,
+    sql: &str,
+    types: &[Type],
+) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+    // Both are sent before the first answer: `join` polls in order.
+    let (savepoint, parsed) =
+        futures_util::future::join(client.batch_execute(SAVEPOINT), client.prepare_typed(sql, types)).await;
+    savepoint?;
+    client.batch_execute(if parsed.is_ok() { RELEASE } else { UNDO }).await?;
+    parsed
+}
+
+/// Whether other types of parameters may cure the error.
+fn is_about_types(error: &Error) -> bool {
+    // ambiguous_parameter, indeterminate_datatype, datatype_mismatch, ambiguous_function, undefined_function,
+    // cannot_coerce, indeterminate_collation
+    matches!(error.code(), Some("42P08" | "42P18" | "42804" | "42725" | "42883" | "42846" | "42P22"))
+}
+
+/// The types to prepare with, where `wanted`; empty if there is nothing to say.
+fn types(args: &[Arg], wanted: impl Fn(usize, &Type) -> bool) -> Vec<Type> {
+    let types = args.iter().enumerate().map(|(index, arg)| match hint(arg) {
+        Some(ty) if wanted(index, &ty) => ty,
+        // For the server the same as no type at all.
+        _ => Type::UNKNOWN,
+    });
+    let types: Vec<_> = types.collect();
+    if types.iter().all(|ty| *ty == Type::UNKNOWN) { Vec::new() } else { types }
+}
+
+/// The server's type for a value; `None` where the server knows better.
+fn hint(arg: &Arg) -> Option<Type> {
+    Some(match (&arg.value, arg.kind) {
+        (Value::Array(array), _) => return array_hint(array),
+        (Value::UInt(value), _) if i64::try_from(*value).is_err() => Type::NUMERIC,
+        (Value::Null | Value::Int(_), ValueKind::Int16) => Type::INT2,
+        (Value::Null | Value::Int(_), ValueKind::Int32) => Type::INT4,
+        (Value::Null | Value::Float(_), ValueKind::Float32) => Type::FLOAT4,
+        (Value::Null, kind) => return kind_hint(kind),
+        (value, _) => return kind_hint(value.kind()),
+    })
+}
+
+fn kind_hint(kind: ValueKind) -> Option<Type> {
+    Some(match kind {
+        ValueKind::Bool => Type::BOOL,
+        ValueKind::Int16 => Type::INT2,
+        ValueKind::Int32 => Type::INT4,
+        ValueKind::Int | ValueKind::UInt => Type::INT8,
+        ValueKind::Float32 => Type::FLOAT4,
+        ValueKind::Float => Type::FLOAT8,
+        ValueKind::Decimal => Type::NUMERIC,
+        ValueKind::Text => Type::TEXT,
+        ValueKind::Bytes => Type::BYTEA,
+        ValueKind::Date => Type::DATE,
+        ValueKind::Time => Type::TIME,
+        ValueKind::DateTime => Type::TIMESTAMP,
+        ValueKind::Timestamp => Type::TIMESTAMPTZ,
+        ValueKind::Interval => Type::INTERVAL,
+        ValueKind::Uuid => Type::UUID,
+        // `jsonb` would give back another text than it was given.
+        ValueKind::Json => Type::JSON,
+        _ => return None,
+    })
+}
+
+fn array_hint(array: &Array) -> Option<Type> {
+    let first = || array.items().iter().find(|item| !item.is_null()).map(Value::kind);
+    let element = match array.element_kind() {
+        ValueKind::Any => first()?,
+        kind => kind,
+    };
+    let beyond_i64 = |item: &Value| matches!(item, Value::UInt(value) if i64::try_from(*value).is_err());
+    Some(match element {
+        ValueKind::Bool => Type::BOOL_ARRAY,
+        ValueKind::Int16 => Type::INT2_ARRAY,
+        ValueKind::Int32 => Type::INT4_ARRAY,
+        ValueKind::UInt if array.items().iter().any(beyond_i64) => Type::NUMERIC_ARRAY,
+        ValueKind::Int | ValueKind::UInt => Type::INT8_ARRAY,
+        ValueKind::Float32 => Type::FLOAT4_ARRAY,
+        ValueKind::Float => Type::FLOAT8_ARRAY,
+        ValueKind::Decimal => Type::NUMERIC_ARRAY,
+        ValueKind::Text => Type::TEXT_ARRAY,
+        ValueKind::Bytes => Type::BYTEA_ARRAY,
+        ValueKind::Date => Type::DATE_ARRAY,
+        ValueKind::Time => Type::TIME_ARRAY,
+        ValueKind::DateTime => Type::TIMESTAMP_ARRAY,
+        ValueKind::Timestamp => Type::TIMESTAMPTZ_ARRAY,
+        ValueKind::Interval => Type::INTERVAL_ARRAY,
+        ValueKind::Uuid => Type::UUID_ARRAY,
+        ValueKind::Json => Type::JSON_ARRAY,
+        _ => return None,
+    })
+}

@@ -1,0 +1,236 @@
+//! What is under way on one connection, and why it ended if it has.
+//!
+//! The guard sees what reached the socket; what still waits in the driver's queue it cannot see. So every call of ours
+//! is an [`Op`]: one that is dropped in the middle makes the session [`Status::Busy`] until something that was queued
+//! behind it has been answered.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use databases_core::backend::Status;
+use databases_core::{Effect, Error, ErrorKind};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::error;
+use crate::guard::GuardState;
+
+/// How long an error waits for the driver's task to say why the connection ended.
+const REASON_WAIT: Duration = Duration::from_secs(1);
+
+/// The state that a connection, its streams and its tasks share.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) guard: Arc<GuardState>,
+    /// Calls under way.
+    ops: AtomicUsize,
+    /// Prepares under way, which go on when their caller is dropped.
+    preparing: AtomicUsize,
+    /// How many calls were dropped in the middle, and how many of those are known to be over.
+    abandoned: AtomicU64,
+    settled: AtomicU64,
+    prepared: Notify,
+    /// Why the connection ended.
+    reason: Mutex<Option<Reason>>,
+    task: OnceLock<AbortHandle>,
+}
+
+/// Why a connection ended: SQLSTATE and message.
+#[derive(Clone, Debug)]
+pub(crate) struct Reason {
+    pub(crate) code: Option<String>,
+    pub(crate) message: String,
+}
+
+impl Session {
+    pub(crate) fn new(guard: Arc<GuardState>) -> Arc<Self> {
+        Arc::new(Self {
+            guard,
+            ops: AtomicUsize::new(0),
+            preparing: AtomicUsize::new(0),
+            abandoned: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            prepared: Notify::new(),
+            reason: Mutex::new(None),
+            task: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        if self.guard.is_closed() {
+            return Status::Broken;
+        }
+        // In this order: a dropped call counts as abandoned before it stops counting as under way.
+        let busy = self.ops.load(SeqCst) > 0
+            || self.preparing.load(SeqCst) > 0
+            || self.abandoned.load(SeqCst) != self.settled.load(SeqCst)
+            || self.guard.is_working();
+        match self.guard.transaction_status() {
+            _ if busy => Status::Busy,
+            b'I' => Status::Idle,
+            b'T' => Status::InTransaction,
+            b'E' => Status::Failed,
+            // Before the first ReadyForQuery, or a byte that no server sends.
+            _ => Status::Broken,
+        }
+    }
+
+    /// Whether the last ReadyForQuery was outside a transaction.
+    pub(crate) fn outside_transaction(&self) -> bool {
+        self.guard.transaction_status() == b'I'
+    }
+
+    /// Notes the driver's task, so that a connection that cannot go on can be ended.
+    pub(crate) fn set_task(&self, task: AbortHandle) {
+        _ = self.task.set(task);
+    }
+
+    /// Ends the connection at once.
+    pub(crate) fn kill(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+        self.guard.close();
+    }
+
+    /// Notes why the connection ended; the first reason stays.
+    pub(crate) fn set_reason(&self, reason: Reason) {
+        let mut slot = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert(reason);
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts a call.
+    pub(crate) fn op(self: &Arc<Self>) -> Op {
+        self.ops.fetch_add(1, SeqCst);
+        let epoch = self.abandoned.load(SeqCst);
+        Op { session: self.clone(), epoch, sent: false, done: false }
+    }
+
+    /// Notes that something may be under way that we do not know of.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.fetch_add(1, SeqCst);
+    }
+
+    /// Starts a prepare.
+    pub(crate) fn preparing(self: &Arc<Self>) -> Preparing {
+        self.preparing.fetch_add(1, SeqCst);
+        Preparing(self.clone())
+    }
+
+    /// Waits until no prepare is under way; `false` if there was none.
+    pub(crate) async fn prepared(&self) -> bool {
+        let mut waited = false;
+        loop {
+            let prepared = self.prepared.notified();
+            if self.preparing.load(SeqCst) == 0 || self.guard.is_closed() {
+                return waited;
+            }
+            waited = true;
+            prepared.await;
+        }
+    }
+
+    /// The error of a call on a connection that was already over.
+    pub(crate) fn gone(&self) -> Error {
+        self.disconnected().with_effect(Effect::NotSent)
+    }
+
+    fn disconnected(&self) -> Error {
+        match self.reason() {
+            Some(Reason { code: Some(code), message }) => {
+                let message = format!("the connection broke: {message}");
+                Error::new(ErrorKind::Disconnected, message).with_code(code)
+            }
+            Some(Reason { code: None, message }) => {
+                Error::new(ErrorKind::Disconnected, format!("the connection broke: {message}"))
+            }
+            None => Error::new(ErrorKind::Disconnected, "the connection is closed"),
+        }
+    }
+
+    /// Turns an error of the driver into ours, once the session's state is known again.
+    pub(crate) async fn fail(&self, error: tokio_postgres::Error) -> Error {
+        if let Some(server) = error.as_db_error() {
+            if error::is_fatal(server) {
+                // No ReadyForQuery follows: the server closes the connection.
+                self.set_reason(error::reason(&error));
+                self.guard.close();
+            } else {
+                self.guard.error_answered().await;
+            }
+            return error::from_server(server);
+        }
+        if error.is_closed() || error::is_io(&error) {
+            _ = tokio::time::timeout(REASON_WAIT, self.guard.closed()).await;
+            self.guard.close();
+            self.set_reason(error::reason(&error));
+            let ours = self.disconnected();
+            return match error::into_io(error) {
+                Some(io) => ours.with_source(io),
+                None => ours,
+            };
+        }
+        let copying = self.guard.is_copying_in();
+        // The driver and the server no longer agree on what is being answered.
+        self.set_reason(error::reason(&error));
+        self.kill();
+        if copying {
+            return Error::new(
+                ErrorKind::Unsupported,
+                "COPY FROM STDIN needs the driver's own connection; this one was closed",
+            )
+            .with_hint("native::<tokio_postgres::Client>() has copy_in")
+            .with_effect(Effect::RolledBack);
+        }
+        Error::new(ErrorKind::Disconnected, format!("the connection was given up: {error}"))
+    }
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub(crate) struct Op {
+    session: Arc<Session>,
+    epoch: u64,
+    sent: bool,
+    done: bool,
+}
+
+impl Op {
+    /// Something may be queued from here on.
+    pub(crate) fn sending(&mut self) {
+        self.sent = true;
+    }
+
+    /// The call has got its whole answer, so everything queued before it has too.
+    pub(crate) fn finish(mut self) {
+        self.done = true;
+        if self.sent {
+            self.session.settled.fetch_max(self.epoch, SeqCst);
+        }
+    }
+}
+
+impl Drop for Op {
+    fn drop(&mut self) {
+        if self.sent && !self.done {
+            self.session.abandon();
+        }
+        self.session.ops.fetch_sub(1, SeqCst);
+    }
+}
+
+/// A prepare under way.
+#[derive(Debug)]
+pub(crate) struct Preparing(Arc<Session>);
+
+impl Drop for Preparing {
+    fn drop(&mut self) {
+        self.0.preparing.fetch_sub(1, SeqCst);
+        self.0.prepared.notify_waiters();
+    }
+}

@@ -1,0 +1,406 @@
+//! The caller's side of a connection: asks for turns, sends jobs to the worker, hands rows on.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, mpsc};
+
+use async_trait::async_trait;
+use databases_core::backend::{
+    BackendConnection, ExecResult, Flow, NativeConnection, Request, Requests, RowBatches, RowSink, ServerInfo, Status,
+    TransactionCommand,
+};
+use databases_core::sql::{Dialect, StatementClass, Verb, split_script};
+use databases_core::{Error, LockMode, Result, RowBatch};
+use tokio::sync::{Mutex, oneshot};
+
+use crate::batch::{Batch, Limits};
+use crate::options::Config;
+use crate::permit::{Held, WritePermit};
+use crate::session::check_options;
+use crate::statement::{Outcome, Reply, Rest, surely_writes};
+use crate::worker::{Manner, Ticket, Worker};
+
+/// A result is handed over in one piece up to this size; beyond it the reader takes part in the pace.
+const WHOLE: Limits = Limits { rows: 16_384, bytes: 4 << 20 };
+/// The pieces of a stream.
+const PIECE: Limits = Limits { rows: 128, bytes: 64 << 10 };
+/// How many rows of `run_many` go to the worker at once.
+const CHUNK_ROWS: usize = 512;
+/// And how many bytes of texts and blobs.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// A session on a thread of its own.
+pub(crate) struct SqliteConnection {
+    worker: Worker,
+    permit: Option<Arc<WritePermit>>,
+    /// Held while one call waits for the permit: another call of this session may then use the same one.
+    asking: Mutex<()>,
+    dialect: Dialect,
+}
+
+impl fmt::Debug for SqliteConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteConnection").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}
+
+impl SqliteConnection {
+    /// Opens the database.
+    pub(crate) async fn open(config: Arc<Config>, permit: Option<Arc<WritePermit>>) -> Result<Self> {
+        let (worker, facts) = Worker::open(config).await?;
+        let dialect = Dialect::SQLITE.with_max_parameters(facts.max_parameters);
+        Ok(Self { worker, permit, asking: Mutex::new(()), dialect })
+    }
+
+    /// Calls `submit` when it is this session's turn to write, with the permit unless the session has it already.
+    async fn in_turn<T>(&self, what: &'static str, submit: impl FnOnce(Option<Held>) -> T) -> Result<T> {
+        let Some(permit) = &self.permit else { return Ok(submit(None)) };
+        if self.worker.is_read_only() {
+            return Ok(submit(None));
+        }
+        let deadline = permit.deadline();
+        let _asking = permit.before(deadline, self.asking.lock()).await?;
+        if self.worker.has_permit() {
+            return Ok(submit(None));
+        }
+        Ok(submit(Some(permit.acquire(what, deadline).await?)))
+    }
+
+    /// Submits a statement, after waiting for its turn if it `writes`.
+    async fn submit(
+        &self,
+        request: Request,
+        limits: Limits,
+        writes: bool,
+    ) -> Result<(Ticket, oneshot::Receiver<Outcome>)> {
+        let (reply, outcome) = oneshot::channel();
+        let what = describe(request.template.verb());
+        let submit = |permit: Option<Held>| {
+            let manner = Manner { interruptible: true, carries_permit: permit.is_some() };
+            self.worker.submit(manner, move |session| session.run(request, permit, limits, reply))
+        };
+        let ticket = if writes { self.in_turn(what, submit).await? } else { submit(None) };
+        Ok((ticket?, outcome))
+    }
+
+    /// Runs a statement up to its first rows.
+    async fn start(&self, mut request: Request, limits: Limits) -> Result<(Ticket, Reply)> {
+        let mut writes = surely_writes(request.template.class());
+        loop {
+            let (ticket, outcome) = self.submit(request, limits, writes).await?;
+            match outcome.await {
+                Ok(Outcome::Done(reply)) => return Ok((ticket, reply?)),
+                Ok(Outcome::NeedsPermit(again)) => {
+                    request = again;
+                    writes = true;
+                }
+                Err(_) => return Err(self.worker.lost()),
+            }
+        }
+    }
+
+    /// Sends a chunk of `run_many` off, in its turn.
+    async fn send_chunk(&self, chunk: Arc<[Request]>) -> Result<Chunk> {
+        let (reply, result) = oneshot::channel();
+        let rows = Arc::clone(&chunk);
+        let submit = |permit: Option<Held>| {
+            let manner = Manner { interruptible: true, carries_permit: permit.is_some() };
+            self.worker.submit(manner, move |session| {
+                let done = session.run_many(&rows, permit);
+                Box::new(move || drop(reply.send(done)))
+            })
+        };
+        let _ticket = self.in_turn("a batch of statements", submit).await??;
+        Ok(Chunk { requests: chunk, _ticket, result })
+    }
+
+    /// Waits for a chunk; gives the rows it changed.
+    async fn finish_chunk(&self, mut chunk: Chunk) -> Result<u64> {
+        loop {
+            match (&mut chunk.result).await {
+                Ok(Ok(Some(total))) => return Ok(total),
+                Ok(Ok(None)) => chunk = self.send_chunk(chunk.requests).await?,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(self.worker.lost()),
+            }
+        }
+    }
+}
+
+/// Rows on their way.
+struct Chunk {
+    requests: Arc<[Request]>,
+    _ticket: Ticket,
+    result: oneshot::Receiver<Result<Option<u64>>>,
+}
+
+/// A statement as the holder of the permit.
+fn describe(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Insert => "an INSERT",
+        Verb::Update => "an UPDATE",
+        Verb::Delete => "a DELETE",
+        Verb::Replace => "a REPLACE",
+        Verb::Create => "a CREATE",
+        Verb::Alter => "an ALTER",
+        Verb::Drop => "a DROP",
+        Verb::Pragma => "a PRAGMA",
+        _ => "a statement",
+    }
+}
+
+fn size_of_args(request: &Request) -> usize {
+    use databases_core::Value;
+    let size = |value: &Value| match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Json(json) => json.as_str().len(),
+        _ => 8,
+    };
+    request.args.iter().map(|arg| size(&arg.value)).sum()
+}
+
+#[async_trait]
+impl BackendConnection for SqliteConnection {
+    fn status(&self) -> Status {
+        self.worker.status()
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        let (mut ticket, mut reply) = self.start(request, WHOLE).await?;
+        let mut fed = Ok(Flow::Continue);
+        for batch in reply.batches {
+            fed = sink.batch(batch);
+            if !matches!(fed, Ok(Flow::Continue)) {
+                break;
+            }
+        }
+        if let Some(Rest { mut batches, end }) = reply.rest.take() {
+            while matches!(fed, Ok(Flow::Continue))
+                && let Some(batch) = batches.recv().await
+            {
+                fed = sink.batch(batch);
+            }
+            let stopped = !matches!(fed, Ok(Flow::Continue));
+            drop(batches);
+            if stopped {
+                // Only a statement that reads is still under way here; nothing is lost by stopping it.
+                ticket.cancel();
+            }
+            let ended = end.await.map_err(|_| self.worker.lost())?;
+            if !stopped {
+                ended?;
+            }
+        }
+        fed.map(|_| reply.result)
+    }
+
+    async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {
+        let mut total = 0;
+        // One chunk is under way while the next one is made.
+        let mut under_way: Option<(usize, Chunk)> = None;
+        let mut index = 0;
+        loop {
+            let start = index;
+            let (chunk, failed) = next_chunk(requests, &mut index);
+            if let Some((first, chunk)) = under_way.take() {
+                total += self.finish_chunk(chunk).await.map_err(|error| shift(error, first))?;
+            }
+            if !chunk.is_empty() {
+                let chunk = self.send_chunk(chunk).await?;
+                if failed.is_some() {
+                    total += self.finish_chunk(chunk).await.map_err(|error| shift(error, start))?;
+                } else {
+                    under_way = Some((start, chunk));
+                    continue;
+                }
+            }
+            return match failed {
+                Some(error) => Err(error.with_batch_index(index)),
+                None => Ok(total),
+            };
+        }
+    }
+
+    async fn run_script(&self, sql: &str) -> Result<()> {
+        // What the scanner cannot read, SQLite refuses better.
+        let statements = split_script(sql, self.dialect);
+        let mut writes = statements.map_or(true, |all| all.iter().any(|one| one.class != StatementClass::Read));
+        loop {
+            let (reply, result) = oneshot::channel();
+            let sql = sql.to_owned();
+            let submit = |permit: Option<Held>| {
+                let manner = Manner { interruptible: true, carries_permit: permit.is_some() };
+                self.worker.submit(manner, move |session| {
+                    let done = session.run_script(&sql, permit);
+                    Box::new(move || drop(reply.send(done)))
+                })
+            };
+            let _ticket = if writes { self.in_turn("a script", submit).await? } else { submit(None) }?;
+            if result.await.map_err(|_| self.worker.lost())?? {
+                return Ok(());
+            }
+            writes = true;
+        }
+    }
+
+    async fn open_stream(&self, request: Request) -> Result<Box<dyn RowBatches>> {
+        let (ticket, reply) = self.start(request, PIECE).await?;
+        Ok(Box::new(Stream { ready: reply.batches, rest: reply.rest, _ticket: ticket }))
+    }
+
+    async fn transaction(&self, command: TransactionCommand) -> Result<()> {
+        let writes = match &command {
+            TransactionCommand::Begin(options) => {
+                check_options(options)?;
+                !options.is_read_only() && options.get_lock_mode() != Some(LockMode::Deferred)
+            }
+            _ => false,
+        };
+        // What ends a transaction is not stopped half-way.
+        let interruptible = !matches!(command, TransactionCommand::Commit | TransactionCommand::Rollback);
+        let (reply, result) = oneshot::channel();
+        let submit = |permit: Option<Held>| {
+            let manner = Manner { interruptible, carries_permit: permit.is_some() };
+            self.worker.submit(manner, move |session| {
+                let done = session.transaction(&command, permit);
+                Box::new(move || drop(reply.send(done)))
+            })
+        };
+        let _ticket = if writes { self.in_turn("a transaction", submit).await? } else { submit(None) }?;
+        result.await.map_err(|_| self.worker.lost())?
+    }
+
+    async fn settle(&self) {
+        // What was dropped was taken out or stopped when it was dropped.
+        self.worker.idle().await;
+    }
+
+    async fn reset(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.worker.call(Manner { interruptible: true, carries_permit: false }, |_| ()).await
+    }
+
+    async fn server_info(&self) -> Result<ServerInfo> {
+        Ok(ServerInfo::new("SQLite", rusqlite::version()))
+    }
+
+    async fn native(&self) -> Result<Box<dyn NativeConnection + '_>> {
+        let (lender, lent) = oneshot::channel();
+        let manner = Manner { interruptible: false, carries_permit: false };
+        let mut ticket = self.worker.submit(manner, move |session| {
+            session.lend(|connection| {
+                let (give_back, back) = mpsc::channel();
+                // If nobody takes it, dropping it gives it back.
+                drop(lender.send(Lent { connection: Some(connection), give_back }));
+                back.recv().ok()
+            });
+            Box::new(|| ())
+        })?;
+        let lent = lent.await.map_err(|_| self.worker.lost())?;
+        ticket.disarm();
+        Ok(Box::new(lent))
+    }
+
+    fn native_type(&self) -> &'static str {
+        "rusqlite::Connection"
+    }
+
+    async fn close(&self) {
+        self.worker.close().await;
+    }
+}
+
+/// Takes requests until the chunk is large enough, they end or one is an error.
+fn next_chunk(requests: &mut dyn Requests, index: &mut usize) -> (Arc<[Request]>, Option<Error>) {
+    let mut chunk = Vec::new();
+    let mut bytes = 0;
+    while chunk.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
+        match requests.next() {
+            Some(Ok(request)) => {
+                bytes += size_of_args(&request);
+                chunk.push(request);
+                *index += 1;
+            }
+            Some(Err(error)) => return (chunk.into(), Some(error)),
+            None => break,
+        }
+    }
+    (chunk.into(), None)
+}
+
+/// Makes the index in a chunk one in the whole batch.
+fn shift(error: Error, first: usize) -> Error {
+    match error.batch_index() {
+        Some(index) => error.with_batch_index(first + index),
+        None => error,
+    }
+}
+
+/// Rows of a statement under way.
+struct Stream {
+    ready: VecDeque<Arc<Batch>>,
+    rest: Option<Rest>,
+    /// Dropped after the channels; stops the statement.
+    _ticket: Ticket,
+}
+
+#[async_trait]
+impl RowBatches for Stream {
+    async fn next(&mut self) -> Result<Option<Arc<dyn RowBatch>>> {
+        if let Some(batch) = self.ready.pop_front() {
+            return Ok(Some(batch));
+        }
+        let Some(rest) = &mut self.rest else { return Ok(None) };
+        if let Some(batch) = rest.batches.recv().await {
+            return Ok(Some(batch));
+        }
+        let ended = (&mut rest.end).await;
+        self.rest = None;
+        match ended {
+            Ok(result) => result.map(|()| None),
+            Err(_) => Err(Error::new(
+                databases_core::ErrorKind::Internal,
+                "the thread of the connection ended in the middle of the stream",
+            )),
+        }
+    }
+}
+
+/// The connection away from its worker, which waits for it.
+struct Lent {
+    connection: Option<rusqlite::Connection>,
+    give_back: mpsc::Sender<rusqlite::Connection>,
+}
+
+impl Lent {
+    fn connection(&self) -> &rusqlite::Connection {
+        self.connection.as_ref().expect("the connection goes back in drop only")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let _ = self.give_back.send(connection);
+        }
+    }
+}
+
+impl NativeConnection for Lent {
+    fn as_any(&self) -> &dyn Any {
+        self.connection()
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self.connection.as_mut().expect("the connection goes back in drop only")
+    }
+}

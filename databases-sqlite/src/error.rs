@@ -1,0 +1,350 @@
+//! SQLite's errors as ours: the kind by the extended result code, the names out of the message.
+//!
+//! What SQLite says while it prepares a statement repeats only the statement's text. What it says while the statement
+//! runs can repeat values (`RAISE`, full-text queries, paths given to ATTACH), so that goes to the detail, which is
+//! never printed, unless it has one of the forms that hold names alone.
+
+use databases_core::{Error, ErrorKind};
+use rusqlite::ffi;
+
+/// When the error arose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Opening the file and setting the session up.
+    Open,
+    /// Before the statement ran.
+    Prepare,
+    /// While it ran.
+    Run,
+}
+
+/// Translates `error`; `table` is the table that the statement changes, where its text tells.
+pub(crate) fn from_sqlite(error: rusqlite::Error, stage: Stage, table: Option<&str>) -> Error {
+    match error {
+        rusqlite::Error::SqliteFailure(error, message) => from_code(error.extended_code, message, stage, table),
+        rusqlite::Error::SqlInputError { error, msg, .. } => from_code(error.extended_code, Some(msg), stage, table),
+        rusqlite::Error::MultipleStatement => several_statements(),
+        rusqlite::Error::NulError(_) | rusqlite::Error::InvalidPath(_) => {
+            Error::new(ErrorKind::Connect, "the path of the database holds a NUL or is not UTF-8")
+        }
+        other => Error::new(ErrorKind::Internal, "the driver refused a call").with_detail(other.to_string()),
+    }
+}
+
+/// The error of a text with more than one statement.
+pub(crate) fn several_statements() -> Error {
+    Error::new(ErrorKind::Parameters, "the text holds more than one statement")
+        .with_hint("execute_script runs several statements, without parameters")
+}
+
+/// The error of a text without a statement.
+pub(crate) fn no_statement() -> Error {
+    Error::new(ErrorKind::Syntax, "the text holds no statement")
+}
+
+fn from_code(code: i32, message: Option<String>, stage: Stage, table: Option<&str>) -> Error {
+    let message = message.unwrap_or_default();
+    let (kind, said) = match code {
+        ffi::SQLITE_ERROR => match read_names(&message) {
+            Some(names) => return names.into_error().with_code(code.to_string()),
+            None if stage == Stage::Run => (ErrorKind::Database, None),
+            None => (ErrorKind::Database, Some(message.as_str())),
+        },
+        _ => (kind_of(code), None),
+    };
+    let mut error = match said {
+        Some(said) => Error::new(kind, said),
+        None => match name_constraint(kind, code, &message, table) {
+            Some(named) => named,
+            None => Error::new(kind, describe(code)).with_detail(message.as_str()),
+        },
+    };
+    if kind == ErrorKind::LockTimeout {
+        error = error.with_hint("another process or connection holds the lock; busy_timeout says how long to wait");
+    }
+    error.with_code(code.to_string())
+}
+
+fn kind_of(code: i32) -> ErrorKind {
+    match code {
+        ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
+            return ErrorKind::UniqueViolation;
+        }
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => return ErrorKind::ForeignKeyViolation,
+        ffi::SQLITE_CONSTRAINT_NOTNULL => return ErrorKind::NotNullViolation,
+        ffi::SQLITE_CONSTRAINT_CHECK => return ErrorKind::CheckViolation,
+        ffi::SQLITE_BUSY_SNAPSHOT => return ErrorKind::SerializationFailure,
+        _ => {}
+    }
+    match code & 0xff {
+        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => ErrorKind::LockTimeout,
+        ffi::SQLITE_READONLY => ErrorKind::ReadOnly,
+        ffi::SQLITE_FULL => ErrorKind::StorageFull,
+        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => ErrorKind::Corrupt,
+        ffi::SQLITE_INTERRUPT => ErrorKind::Cancelled,
+        ffi::SQLITE_PERM | ffi::SQLITE_AUTH => ErrorKind::PermissionDenied,
+        ffi::SQLITE_TOOBIG => ErrorKind::LimitExceeded,
+        ffi::SQLITE_CANTOPEN => ErrorKind::Connect,
+        ffi::SQLITE_MISUSE | ffi::SQLITE_RANGE | ffi::SQLITE_INTERNAL => ErrorKind::Internal,
+        _ => ErrorKind::Database,
+    }
+}
+
+/// What a code means, in words that hold no value.
+fn describe(code: i32) -> String {
+    let words = match code {
+        ffi::SQLITE_CONSTRAINT_TRIGGER => "a trigger refused the change",
+        ffi::SQLITE_CONSTRAINT_DATATYPE => "a value does not have the type of its STRICT column",
+        ffi::SQLITE_BUSY_SNAPSHOT => "somebody else wrote after this transaction had read",
+        _ => ffi::code_to_str(code),
+    };
+    words.to_owned()
+}
+
+/// Reads the names out of `UNIQUE constraint failed: t.a, t.b` and its like; `None` for every other form.
+fn name_constraint(kind: ErrorKind, code: i32, message: &str, table: Option<&str>) -> Option<Error> {
+    let error = || Error::new(kind, message);
+    let named = message.split_once(" constraint failed: ").map(|(_, names)| names);
+    match (code, named) {
+        (ffi::SQLITE_CONSTRAINT_CHECK, Some(name)) => Some(with_table(error().with_constraint(name), table)),
+        (
+            ffi::SQLITE_CONSTRAINT_UNIQUE
+            | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+            | ffi::SQLITE_CONSTRAINT_ROWID
+            | ffi::SQLITE_CONSTRAINT_NOTNULL,
+            Some(names),
+        ) => match names.strip_prefix("index '").and_then(|name| name.strip_suffix('\'')) {
+            // An index on an expression.
+            Some(index) => Some(with_table(error().with_constraint(index), table)),
+            None => Some(with_columns(error(), names)),
+        },
+        (ffi::SQLITE_CONSTRAINT_FOREIGNKEY, _) if message == "FOREIGN KEY constraint failed" => {
+            Some(with_table(error(), table))
+        }
+        (ffi::SQLITE_CONSTRAINT_DATATYPE, _) if message.starts_with("cannot store ") => {
+            message.rsplit_once(" column ").map(|(_, column)| with_columns(error(), column))
+        }
+        _ => None,
+    }
+}
+
+/// `t.a, t.b`: a table and its columns. Names may hold dots; then SQLite's text has no one reading.
+fn with_columns(error: Error, names: &str) -> Error {
+    let mut table = None;
+    let mut columns = Vec::new();
+    for name in names.split(", ") {
+        match name.split_once('.') {
+            Some((of, column)) => {
+                table = Some(of);
+                columns.push(column);
+            }
+            None => columns.push(name),
+        }
+    }
+    with_table(error.with_columns(columns), table)
+}
+
+fn with_table(error: Error, table: Option<&str>) -> Error {
+    match table {
+        Some(table) => error.with_table(unquoted(table)),
+        None => error,
+    }
+}
+
+/// The last part of a name as it stands in SQL, without its quotes.
+pub(crate) fn unquoted(name: &str) -> String {
+    let name = name.trim();
+    let open = match name.chars().next_back() {
+        Some(quote @ ('"' | '`' | '\'')) => quote,
+        Some(']') => '[',
+        _ => return name.rsplit('.').next().unwrap_or(name).trim().to_owned(),
+    };
+    // The opening quote is the one that an even number of quotes, or none, stands behind.
+    let inner = &name[..name.len() - 1];
+    let start = if open == '[' {
+        inner.rfind('[')
+    } else {
+        let mut end = inner.len();
+        loop {
+            let Some(at) = inner[..end].rfind(open) else { break None };
+            if inner[..at].ends_with(open) {
+                end = at - 1;
+            } else {
+                break Some(at);
+            }
+        }
+    };
+    let inner = start.map_or(inner, |start| &inner[start + 1..]);
+    if open == '[' { inner.to_owned() } else { inner.replace(&String::from_iter([open, open]), &open.to_string()) }
+}
+
+/// What an error of code 1 is about, read from its message; only forms that hold names and no values.
+#[derive(Debug)]
+struct Names<'a> {
+    kind: ErrorKind,
+    message: &'a str,
+    table: Option<&'a str>,
+    column: Option<&'a str>,
+}
+
+impl Names<'_> {
+    fn into_error(self) -> Error {
+        let mut error = Error::new(self.kind, self.message);
+        if let Some(table) = self.table {
+            error = error.with_table(table);
+        }
+        if let Some(column) = self.column {
+            error = error.with_columns([column]);
+        }
+        error
+    }
+}
+
+fn read_names(message: &str) -> Option<Names<'_>> {
+    let names = |kind, table, column| Some(Names { kind, message, table, column });
+    let after = |prefix| message.strip_prefix(prefix);
+    if let Some(table) = after("no such table: ") {
+        // A view on a table that is gone: `no such table: main.t`.
+        return names(ErrorKind::UndefinedTable, Some(table.rsplit('.').next().unwrap_or(table)), None);
+    }
+    if let Some(column) = after("no such column: ") {
+        let column = match column.strip_prefix('"') {
+            // `no such column: "x" - should this be a string literal in single-quotes?`
+            Some(quoted) => quoted.split('"').next().unwrap_or(quoted),
+            None => column,
+        };
+        return match column.rsplit_once('.') {
+            Some((table, column)) => names(ErrorKind::UndefinedColumn, Some(table), Some(column)),
+            None => names(ErrorKind::UndefinedColumn, None, Some(column)),
+        };
+    }
+    if let Some((table, column)) = after("table ").and_then(|rest| rest.split_once(" has no column named ")) {
+        return names(ErrorKind::UndefinedColumn, Some(table), Some(column));
+    }
+    if message.starts_with("no such function: ") || message.starts_with("wrong number of arguments to function ") {
+        return names(ErrorKind::UndefinedFunction, None, None);
+    }
+    let is_syntax = message.ends_with(": syntax error") && message.starts_with("near ")
+        || message.starts_with("unrecognized token: ")
+        || message.starts_with("syntax error ")
+        || message == "incomplete input";
+    if is_syntax { names(ErrorKind::Syntax, None, None) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: i32, message: &str, stage: Stage) -> Error {
+        from_code(code, Some(message.to_owned()), stage, Some("\"other\".[t 1]"))
+    }
+
+    #[test]
+    fn constraints_are_named() {
+        for (code, message, kind, table, columns, constraint) in [
+            (2067, "UNIQUE constraint failed: t.a, t.b", ErrorKind::UniqueViolation, "t", &["a", "b"][..], None),
+            (2067, "UNIQUE constraint failed: index 'i'", ErrorKind::UniqueViolation, "t 1", &[], Some("i")),
+            (1555, "UNIQUE constraint failed: t.id", ErrorKind::UniqueViolation, "t", &["id"], None),
+            (1299, "NOT NULL constraint failed: t.c", ErrorKind::NotNullViolation, "t", &["c"], None),
+            (275, "CHECK constraint failed: positive", ErrorKind::CheckViolation, "t 1", &[], Some("positive")),
+            (787, "FOREIGN KEY constraint failed", ErrorKind::ForeignKeyViolation, "t 1", &[], None),
+            (3091, "cannot store TEXT value in INTEGER column t.n", ErrorKind::Database, "t", &["n"], None),
+        ] {
+            let error = of(code, message, Stage::Run);
+            assert_eq!(error.kind(), kind, "{message}");
+            assert_eq!(
+                (error.table(), error.columns(), error.constraint()),
+                (
+                    Some(table),
+                    {
+                        let columns: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
+                        &columns.clone()[..]
+                    },
+                    constraint
+                )
+            );
+            assert_eq!(error.to_string(), message);
+            assert_eq!(error.code(), Some(&*code.to_string()));
+        }
+    }
+
+    #[test]
+    fn undefined_names_are_told_apart() {
+        for (message, kind, table, column) in [
+            ("no such table: x", ErrorKind::UndefinedTable, Some("x"), None),
+            ("no such table: main.x", ErrorKind::UndefinedTable, Some("x"), None),
+            ("no such column: c", ErrorKind::UndefinedColumn, None, Some("c")),
+            ("no such column: t.c", ErrorKind::UndefinedColumn, Some("t"), Some("c")),
+            (
+                "no such column: \"c\" - should this be a string literal in single-quotes?",
+                ErrorKind::UndefinedColumn,
+                None,
+                Some("c"),
+            ),
+            ("table t has no column named c", ErrorKind::UndefinedColumn, Some("t"), Some("c")),
+            ("no such function: f", ErrorKind::UndefinedFunction, None, None),
+            ("near \"FROM\": syntax error", ErrorKind::Syntax, None, None),
+            ("incomplete input", ErrorKind::Syntax, None, None),
+            ("unrecognized token: \"#\"", ErrorKind::Syntax, None, None),
+            ("table t already exists", ErrorKind::Database, None, None),
+        ] {
+            let error = of(1, message, Stage::Prepare);
+            assert_eq!((error.kind(), error.table()), (kind, table), "{message}");
+            assert_eq!(error.columns().first().map(String::as_str), column, "{message}");
+            assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn what_may_repeat_a_value_is_only_in_the_detail() {
+        for (code, message) in [
+            (1, "fts5: syntax error near \"hunter2\""),
+            (14, "unable to open database: /home/hunter2"),
+            (1811, "hunter2 is not welcome"),
+            (1, "malformed JSON: hunter2"),
+        ] {
+            let error = of(code, message, Stage::Run);
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+            assert!(!format!("{error:?}").contains("hunter2"));
+            assert_eq!(error.detail(), Some(message));
+        }
+    }
+
+    #[test]
+    fn codes_have_kinds() {
+        for (code, kind) in [
+            (5, ErrorKind::LockTimeout),
+            (6, ErrorKind::LockTimeout),
+            (261, ErrorKind::LockTimeout),
+            (517, ErrorKind::SerializationFailure),
+            (8, ErrorKind::ReadOnly),
+            (9, ErrorKind::Cancelled),
+            (11, ErrorKind::Corrupt),
+            (13, ErrorKind::StorageFull),
+            (14, ErrorKind::Connect),
+            (18, ErrorKind::LimitExceeded),
+            (23, ErrorKind::PermissionDenied),
+            (26, ErrorKind::Corrupt),
+            (2579, ErrorKind::UniqueViolation),
+            (10, ErrorKind::Database),
+        ] {
+            assert_eq!(of(code, "", Stage::Run).kind(), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn names_lose_their_quotes() {
+        for (raw, name) in [
+            ("t", "t"),
+            ("main.t", "t"),
+            ("\"a.b\"", "a.b"),
+            ("main.\"a\"\"b\"", "a\"b"),
+            ("[a].[b c]", "b c"),
+            ("`x`", "x"),
+            ("\"a\".t", "t"),
+            ("\"\"", ""),
+        ] {
+            assert_eq!(unquoted(raw), name, "{raw}");
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! The thread that owns a connection, and its queue.
+//!
+//! A job is stopped only as itself: the queue's lock is held while a job becomes the running one, while it stops being
+//! it, and while a dropped call looks whether its own job is running and interrupts it. So an interrupt can hit no other.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{fmt, thread};
+
+use databases_core::backend::Status;
+use databases_core::{Effect, Error, ErrorKind, Result};
+use rusqlite::InterruptHandle;
+use tokio::sync::{Notify, oneshot};
+
+use crate::options::Config;
+use crate::session::{Facts, Session, State};
+
+/// What is left of a job when the session's state is known: handing over the result.
+pub(crate) type Deliver = Box<dyn FnOnce() + Send>;
+
+/// How a job takes part in the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Whether it may be stopped half-way when its call is dropped.
+    pub(crate) interruptible: bool,
+    /// Whether the write permit travels with it.
+    pub(crate) carries_permit: bool,
+}
+
+struct Job {
+    id: u64,
+    manner: Manner,
+    run: Box<dyn FnOnce(&mut Session) -> Deliver + Send>,
+}
+
+/// One side of the connection: the calls. Dropping it ends the thread.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// A job has come, or the queue is closing.
+    work: Condvar,
+    /// No job is left, or the thread has ended.
+    idle: Notify,
+    /// The running job is to stop.
+    cancel: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    running: Option<(u64, Manner)>,
+    last_id: u64,
+    closing: bool,
+    broken: bool,
+    /// The thread has closed the connection.
+    ended: bool,
+    interrupt: Option<InterruptHandle>,
+    state: State,
+}
+
+impl Queue {
+    fn is_idle(&self) -> bool {
+        self.ended || (self.running.is_none() && self.jobs.is_empty())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the job out of the queue, or stops it if it is the one running.
+    fn abandon(&self, id: u64) {
+        let mut queue = self.lock();
+        let position = queue.jobs.iter().position(|job| job.id == id);
+        // Dropped without the lock: a job may hold anything.
+        let job = position.and_then(|position| queue.jobs.remove(position));
+        if let Some((running, manner)) = queue.running
+            && running == id
+            && manner.interruptible
+        {
+            self.cancel.store(true, Ordering::Relaxed);
+            if let Some(interrupt) = &queue.interrupt {
+                interrupt.interrupt();
+            }
+        }
+        let idle = queue.is_idle();
+        drop(queue);
+        drop(job);
+        if idle {
+            self.idle.notify_waiters();
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            if queue.closing {
+                return None;
+            }
+            if let Some(job) = queue.jobs.pop_front() {
+                queue.running = Some((job.id, job.manner));
+                self.cancel.store(false, Ordering::Relaxed);
+                return Some(job);
+            }
+            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn finished(&self, state: State, interrupt: Option<InterruptHandle>) {
+        let mut queue = self.lock();
+        queue.running = None;
+        queue.broken |= state.status == Status::Broken;
+        queue.state = state;
+        if interrupt.is_some() {
+            queue.interrupt = interrupt;
+        }
+        let idle = queue.jobs.is_empty();
+        drop(queue);
+        if idle {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// No job runs any more. What waits for a reply learns by its channel.
+    fn stop(&self) {
+        let mut queue = self.lock();
+        queue.broken |= !queue.closing;
+        queue.closing = true;
+        queue.running = None;
+        queue.interrupt = None;
+        let jobs = std::mem::take(&mut queue.jobs);
+        drop(queue);
+        drop(jobs);
+        self.idle.notify_waiters();
+    }
+
+    fn ended(&self) {
+        self.lock().ended = true;
+        self.idle.notify_waiters();
+    }
+}
+
+impl Worker {
+    /// Starts a thread and opens the database on it.
+    pub(crate) async fn open(config: Arc<Config>) -> Result<(Self, Facts)> {
+        let cancel = Arc::new(AtomicBool::new(false));
+        let shared =
+            Arc::new(Shared { queue: Mutex::new(Queue::default()), work: Condvar::new(), idle: Notify::new(), cancel });
+        let worker = Self { shared: Arc::clone(&shared) };
+        let (reply, opened) = oneshot::channel();
+        thread::Builder::new()
+            .name("databases-sqlite".to_owned())
+            .spawn(move || serve(&shared, &config, reply))
+            .map_err(|error| {
+                Error::new(ErrorKind::Connect, "no thread could be started for the connection").with_source(error)
+            })?;
+        match opened.await {
+            Ok(facts) => Ok((worker, facts?)),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Internal, "opening the database panicked").with_effect(Effect::NotSent))
+            }
+        }
+    }
+
+    /// Puts a job in the queue. Dropping the ticket takes it out again, or stops it.
+    pub(crate) fn submit(
+        &self,
+        manner: Manner,
+        run: impl FnOnce(&mut Session) -> Deliver + Send + 'static,
+    ) -> Result<Ticket> {
+        let mut queue = self.shared.lock();
+        if queue.closing || queue.ended {
+            return Err(closed());
+        }
+        queue.last_id += 1;
+        let id = queue.last_id;
+        queue.jobs.push_back(Job { id, manner, run: Box::new(run) });
+        drop(queue);
+        self.shared.work.notify_one();
+        Ok(Ticket { shared: Arc::clone(&self.shared), id: Some(id) })
+    }
+
+    /// Runs `f` on the thread and waits for its result.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        manner: Manner,
+        f: impl FnOnce(&mut Session) -> T + Send + 'static,
+    ) -> Result<T> {
+        let (reply, result) = oneshot::channel();
+        let _ticket = self.submit(manner, move |session| {
+            let value = f(session);
+            Box::new(move || drop(reply.send(value)))
+        })?;
+        result.await.map_err(|_| self.lost())
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let queue = self.shared.lock();
+        if queue.broken || queue.closing || queue.ended {
+            Status::Broken
+        } else if !queue.is_idle() {
+            Status::Busy
+        } else {
+            queue.state.status
+        }
+    }
+
+    /// Whether the session has the write permit, or will have before a job that is submitted now.
+    pub(crate) fn has_permit(&self) -> bool {
+        let queue = self.shared.lock();
+        queue.state.has_permit
+            || queue.running.is_some_and(|(_, manner)| manner.carries_permit)
+            || queue.jobs.iter().any(|job| job.manner.carries_permit)
+    }
+
+    /// Whether the session is in a read-only transaction.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.shared.lock().state.read_only
+    }
+
+    /// Waits until no job is left.
+    pub(crate) async fn idle(&self) {
+        self.wait(Queue::is_idle).await;
+    }
+
+    /// Closes the connection and waits until the thread is done with it.
+    pub(crate) async fn close(&self) {
+        self.begin_close();
+        self.wait(|queue| queue.ended).await;
+    }
+
+    /// The error of a call whose job never replied.
+    pub(crate) fn lost(&self) -> Error {
+        let mut queue = self.shared.lock();
+        if queue.closing && !queue.broken {
+            return closed();
+        }
+        queue.broken = true;
+        Error::new(ErrorKind::Internal, "the thread of the connection ended in the middle of the statement")
+    }
+
+    async fn wait(&self, done: impl Fn(&Queue) -> bool) {
+        loop {
+            let notified = self.shared.idle.notified();
+            let mut notified = std::pin::pin!(notified);
+            notified.as_mut().enable();
+            if done(&self.shared.lock()) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    fn begin_close(&self) {
+        let mut queue = self.shared.lock();
+        queue.closing = true;
+        if let Some((_, manner)) = queue.running
+            && manner.interruptible
+        {
+            self.shared.cancel.store(true, Ordering::Relaxed);
+            if let Some(interrupt) = &queue.interrupt {
+                interrupt.interrupt();
+            }
+        }
+        drop(queue);
+        self.shared.work.notify_one();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.begin_close();
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Disconnected, "the connection is closed").with_effect(Effect::NotSent)
+}
+
+/// A job under way. Dropping it withdraws the job, unless it is done.
+pub(crate) struct Ticket {
+    shared: Arc<Shared>,
+    id: Option<u64>,
+}
+
+impl Ticket {
+    /// Takes the job out of the queue, or stops it if it runs.
+    pub(crate) fn cancel(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.shared.abandon(id);
+        }
+    }
+}
+
+impl Ticket {
+    /// Leaves the job to itself.
+    pub(crate) fn disarm(&mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The life of the thread.
+fn serve(shared: &Shared, config: &Arc<Config>, reply: oneshot::Sender<Result<Facts>>) {
+    // A panic drops the reply, which its waiter notices.
+    let opened = catch_unwind(AssertUnwindSafe(|| Session::open(config, &shared.cancel)));
+    if let Ok(opened) = opened {
+        match opened {
+            Ok((mut session, facts)) => {
+                shared.finished(session.state(), session.new_interrupt_handle());
+                let _ = reply.send(Ok(facts));
+                work(shared, &mut session);
+                shared.stop();
+                // Closing rolls back, and may checkpoint. The driver panics if SQLite refuses.
+                let _ = catch_unwind(AssertUnwindSafe(move || drop(session)));
+            }
+            Err(error) => {
+                let _ = reply.send(Err(error));
+            }
+        }
+    }
+    shared.stop();
+    shared.ended();
+}
+
+fn work(shared: &Shared, session: &mut Session) {
+    while let Some(job) = shared.next() {
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let deliver = (job.run)(session);
+            session.after_job();
+            deliver
+        }));
+        // After a panic nothing is known of the session: the connection is closed, which rolls back.
+        let Ok(deliver) = done else { return };
+        shared.finished(session.state(), session.new_interrupt_handle());
+        deliver();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use databases_core::PoolOptions;
+    use databases_core::url::{DatabaseUrl, UrlOptions};
+
+    use super::*;
+
+    const PLAIN: Manner = Manner { interruptible: true, carries_permit: false };
+
+    async fn worker() -> Worker {
+        let url: DatabaseUrl = "sqlite::memory:".parse().unwrap();
+        let config = Config::take(&url, &mut UrlOptions::new(&url), &PoolOptions::default()).unwrap();
+        Worker::open(Arc::new(config)).await.unwrap().0
+    }
+
+    fn long_query(session: &mut Session) -> Result<i64, rusqlite::Error> {
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        session.connection().query_row(sql, [], |row| row.get(0))
+    }
+
+    #[tokio::test]
+    async fn a_panic_breaks_the_connection_and_nobody_waits_for_ever() {
+        let worker = Arc::new(worker().await);
+        let queued = Arc::clone(&worker);
+        let (started, has_started) = oneshot::channel();
+        let first = tokio::spawn({
+            let worker = Arc::clone(&worker);
+            async move {
+                worker
+                    .call(PLAIN, move |_| {
+                        let _ = started.send(());
+                        std::thread::sleep(Duration::from_millis(50));
+                        panic!("on purpose");
+                    })
+                    .await
+            }
+        });
+        has_started.await.unwrap();
+        let second = tokio::spawn(async move { queued.call(PLAIN, |_| ()).await });
+        assert_eq!(first.await.unwrap().unwrap_err().kind(), ErrorKind::Internal);
+        assert!(second.await.unwrap().is_err());
+        assert_eq!(worker.status(), Status::Broken);
+        worker.idle().await;
+        worker.close().await;
+        assert_eq!(worker.call(PLAIN, |_| ()).await.unwrap_err().kind(), ErrorKind::Disconnected);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_call_stops_its_own_job_and_no_other() {
+        let worker = worker().await;
+        for round in 0..200u64 {
+            // The job is dropped before, while or after it runs.
+            let (reply, result) = oneshot::channel();
+            let mut ticket = worker
+                .submit(PLAIN, move |session| {
+                    let value = if round % 4 == 0 { long_query(session) } else { Ok(0) };
+                    Box::new(move || drop(reply.send(value)))
+                })
+                .unwrap();
+            let next = worker.call(PLAIN, |session| {
+                let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT count(*) FROM n";
+                session.connection().query_row(sql, [], |row| row.get::<_, i64>(0))
+            });
+            let mut next = std::pin::pin!(next);
+            // Puts it in the queue.
+            let first_poll = std::future::poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx))).await;
+            assert!(first_poll.is_pending() || round % 4 != 0);
+            std::thread::sleep(Duration::from_micros(round * 7 % 300));
+            ticket.cancel();
+            if first_poll.is_pending() {
+                assert_eq!(next.await.unwrap().unwrap(), 20_000, "round {round}");
+            }
+            drop(result);
+        }
+        assert_eq!(worker.status(), Status::Idle);
+    }
+
+    #[tokio::test]
+    async fn a_queued_job_that_is_dropped_never_runs() {
+        let worker = worker().await;
+        let (reply, _result) = oneshot::channel();
+        let blocker = worker
+            .submit(PLAIN, move |session| {
+                let value = long_query(session);
+                Box::new(move || drop(reply.send(value)))
+            })
+            .unwrap();
+        let ran = Arc::new(AtomicBool::new(false));
+        let queued = worker
+            .submit(PLAIN, {
+                let ran = Arc::clone(&ran);
+                move |_| {
+                    ran.store(true, Ordering::Relaxed);
+                    Box::new(|| ())
+                }
+            })
+            .unwrap();
+        assert_eq!(worker.status(), Status::Busy);
+        drop(queued);
+        let start = Instant::now();
+        drop(blocker);
+        worker.idle().await;
+        assert!(start.elapsed() < Duration::from_secs(5));
+        assert_eq!(worker.status(), Status::Idle);
+        assert!(!ran.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn dropping_outside_a_runtime_ends_the_thread() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let worker = runtime.block_on(worker());
+        drop(runtime);
+        let shared = Arc::clone(&worker.shared);
+        drop(worker);
+        let start = Instant::now();
+        while !shared.lock().ended {
+            assert!(start.elapsed() < Duration::from_secs(10));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! A small notes service.
+fn main() {}

@@ -1,0 +1,33 @@
+#![doc = include_str!("../README.md")]
+
+mod builder;
+mod database;
+mod dispatch;
+
+pub use builder::DatabaseBuilder;
+pub use database::Database;
+pub use databases_core::backend;
+#[cfg(feature = "query-builder")]
+pub use databases_core::sea_query;
+pub use databases_core::types;
+pub use databases_core::url::DatabaseUrl;
+pub use databases_core::{
+    Column, ColumnIndex, Columns, Connection, Effect, Error, ErrorKind, ExecResult, Executor, FromRow, FromValue,
+    IntoParams, IntoQuery, IntoValue, Isolation, List, LockMode, Native, Params, PoolStatus, Query, RawExecutor,
+    Result, Row, RowStream, ServerInfo, Status, Transaction, TransactionOptions, Value, ValueKind, ValueRef, list,
+    params, sql,
+};
+#[cfg(feature = "macros")]
+pub use databases_macros::{FromRow, Params};
+#[cfg(feature = "mysql")]
+pub use databases_mysql as mysql;
+#[cfg(feature = "postgres")]
+pub use databases_postgres as postgres;
+#[cfg(feature = "sqlite")]
+pub use databases_sqlite as sqlite;
+
+/// What the derives expand to; not API.
+#[doc(hidden)]
+pub mod __private {
+    pub use databases_core::Plan;
+}
