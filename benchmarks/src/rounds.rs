@@ -41,11 +41,7 @@ where
         ratios.push(ours / bare);
     }
     let (ours, bare, ratio) = (median(&mut our_times), median(&mut bare_times), median(&mut ratios));
-    println!(
-        "{name:<28} {ours:>9.2} µs {bare:>9.2} µs {ratio:>6.2}x   {:.2} to {:.2}",
-        ratios[0],
-        ratios[ROUNDS - 1]
-    );
+    println!("{name:<28} {ours:>9.2} µs {bare:>9.2} µs {ratio:>6.2}x   {:.2} to {:.2}", ratios[0], ratios[ROUNDS - 1]);
     Ok(())
 }
 

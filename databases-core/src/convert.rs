@@ -287,6 +287,8 @@ impl FromValue for Vec<u8> {
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
         match value {
             ValueRef::Bytes(v) => Ok(v.to_vec()),
+            // MySQL calls bytes that are given back as a parameter came in text.
+            ValueRef::Text(v) => Ok(v.as_bytes().to_vec()),
             _ => Err(mismatch::<Self>(&value)),
         }
     }

@@ -6,6 +6,8 @@
 pub mod backend;
 #[cfg(feature = "query-builder")]
 mod builder;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod connection;
 mod convert;
 mod database;

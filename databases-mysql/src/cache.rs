@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use databases_core::{Error, ErrorKind, Result};
 use hashlink::LruCache;
-use mysql_async::Statement;
+use mysql_async::{Statement, Value};
 use mysql_common::named_params::ParsedNamedParams;
 
 use crate::batch::Layout;
@@ -14,6 +14,56 @@ use crate::batch::Layout;
 pub(crate) struct Prepared {
     pub(crate) statement: Statement,
     pub(crate) layout: Option<Arc<Layout>>,
+    /// What each parameter has been so far; `Unknown` while it was always NULL.
+    types: Box<[ParameterType]>,
+}
+
+/// A parameter's type on the wire.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ParameterType {
+    Unknown,
+    Text,
+    Int,
+    UInt,
+    Float,
+    DateTime,
+    Time,
+}
+
+impl ParameterType {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::NULL => Self::Unknown,
+            Value::Bytes(_) => Self::Text,
+            Value::Int(_) => Self::Int,
+            Value::UInt(_) => Self::UInt,
+            Value::Float(_) | Value::Double(_) => Self::Float,
+            Value::Date(..) => Self::DateTime,
+            Value::Time(..) => Self::Time,
+        }
+    }
+}
+
+impl Prepared {
+    pub(crate) fn new(statement: Statement, values: &[Value]) -> Self {
+        Self { statement, layout: None, types: values.iter().map(ParameterType::of).collect() }
+    }
+
+    /// Whether `values` have the types of those that the statement ran with before.
+    ///
+    /// MySQL since 8.0.22 gives a parameter the type of its first value and converts later ones to it, in silence: behind
+    /// a float, the decimal 12345678901234567890.5 arrives as a float, and text as 0. Such a statement is prepared anew.
+    /// NULL fixes no type. MariaDB takes each value as it comes.
+    pub(crate) fn fits(&mut self, values: &[Value]) -> bool {
+        self.types.len() == values.len()
+            && self.types.iter_mut().zip(values).all(|(known, value)| {
+                let now = ParameterType::of(value);
+                if *known == ParameterType::Unknown {
+                    *known = now;
+                }
+                now == ParameterType::Unknown || now == *known
+            })
+    }
 }
 
 /// Statements kept prepared. Who puts one in closes the one that falls out.

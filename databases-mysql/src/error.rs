@@ -440,8 +440,8 @@ mod tests {
         assert_eq!((table.kind(), table.table()), (ErrorKind::UndefinedTable, Some("nope")));
         let column = error(1054, "Unknown column 't.nope' in 'field list'");
         assert_eq!((column.kind(), column.columns()), (ErrorKind::UndefinedColumn, &["nope".to_owned()][..]));
-        assert_eq!(error(1213, "Deadlock found").is_retryable(), true);
-        assert_eq!(error(1927, "Connection was killed").is_disconnected(), true);
+        assert!(error(1213, "Deadlock found").is_retryable());
+        assert!(error(1927, "Connection was killed").is_disconnected());
     }
 
     #[test]

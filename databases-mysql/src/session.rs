@@ -140,6 +140,8 @@ pub(crate) struct Session {
     cache: StatementCache,
     shared: Arc<Shared>,
     max_packet: u64,
+    /// MySQL, and not MariaDB: it fixes a parameter's type at its first value (see [`Prepared::fits`]).
+    is_mysql: bool,
     /// The session was in other hands, so that its state must be asked for first.
     stale: bool,
 }
@@ -148,7 +150,7 @@ impl Session {
     /// Takes a fresh connection and gives it the session defaults.
     pub(crate) async fn open(conn: Conn, cache_size: usize, shared: Arc<Shared>) -> Result<(Self, ServerInfo)> {
         let cache = StatementCache::new(cache_size);
-        let mut session = Self { conn: Some(conn), cache, shared, max_packet: u64::MAX, stale: false };
+        let mut session = Self { conn: Some(conn), cache, shared, max_packet: u64::MAX, is_mysql: true, stale: false };
         let info = session.set_up().await.map_err(error::connect)?;
         Ok((session, info))
     }
@@ -163,6 +165,7 @@ impl Session {
         self.max_packet = text(1).parse().unwrap_or(u64::MAX);
         let (version, comment) = (text(2), text(3));
         let is_mariadb = [&version, &comment].iter().any(|text| text.to_ascii_lowercase().contains("mariadb"));
+        self.is_mysql = !is_mariadb;
         Ok(ServerInfo::new(if is_mariadb { "MariaDB" } else { "MySQL" }, version))
     }
 
@@ -225,7 +228,14 @@ impl Session {
                 self.observe();
                 self.result(&sql, &template, &answer)
             }
-            Err(fault) => return Err(self.fail(fault, may_begin(&template)).await),
+            Err(fault) => {
+                let error = self.fail(fault, may_begin(&template)).await;
+                if self.is_mysql && template.has_returning() && error.kind() == ErrorKind::Syntax {
+                    let hint = "MySQL has no RETURNING: use last_insert_id, or select the row";
+                    return Err(error.with_kind(ErrorKind::Unsupported).with_hint(hint));
+                }
+                return Err(error);
+            }
         };
         if !matches!(template.class(), StatementClass::Read | StatementClass::Write) && names_sql_mode(&sql) {
             self.refresh().await?;
@@ -242,7 +252,7 @@ impl Session {
         take: &mut impl Take,
     ) -> Result<Answer, Fault> {
         let keep = prepared && self.cache.is_enabled();
-        let (statement, mut layout) = match self.statement(sql, keep).await {
+        let (statement, mut layout) = match self.statement(sql, &values, keep).await {
             Ok(found) => found,
             Err(Fault::Driver(fault))
                 if error::server_code(&fault) == Some(error::NOT_PREPARABLE)
@@ -284,14 +294,24 @@ impl Session {
     }
 
     /// The prepared statement of `sql` and the columns of its last result.
-    async fn statement(&mut self, sql: &Arc<str>, keep: bool) -> Result<(Statement, Option<Arc<Layout>>), Fault> {
+    async fn statement(
+        &mut self,
+        sql: &Arc<str>,
+        values: &[Value],
+        keep: bool,
+    ) -> Result<(Statement, Option<Arc<Layout>>), Fault> {
         if keep && let Some(prepared) = self.cache.get(sql) {
-            return Ok((prepared.statement.clone(), prepared.layout.clone()));
+            if !self.is_mysql || prepared.fits(values) {
+                return Ok((prepared.statement.clone(), prepared.layout.clone()));
+            }
+            if let Some(statement) = self.cache.remove(sql) {
+                self.conn()?.close(statement).await?;
+            }
         }
         let text = shield(sql)?;
         let statement = self.conn()?.prep(text.as_bytes()).await?;
         if keep {
-            let prepared = Prepared { statement: statement.clone(), layout: None };
+            let prepared = Prepared::new(statement.clone(), values);
             if let Some(evicted) = self.cache.insert(sql.clone(), prepared) {
                 self.conn()?.close(evicted).await?;
             }
@@ -531,10 +551,12 @@ fn names_sql_mode(sql: &str) -> bool {
     contains(sql, b"sql_mode")
 }
 
-/// Whether the id in the OK packet may not be that of an inserted row: with CLIENT_FOUND_ROWS, 1 row is also what
-/// ON DUPLICATE KEY UPDATE reports for a row that it left as it was, and `LAST_INSERT_ID(7)` makes 7 the id.
+/// Whether the id in the OK packet may not be that of an inserted row: `LAST_INSERT_ID(7)` makes 7 the id.
+///
+/// A row that ON DUPLICATE KEY UPDATE leaves as it was counts as 1 too, but then there is no id (tried on MariaDB 10.11
+/// and MySQL 9.7).
 fn hides_id(sql: &str) -> bool {
-    contains(sql, b"duplicate") || contains(sql, b"last_insert_id")
+    contains(sql, b"last_insert_id")
 }
 
 fn contains(sql: &str, word: &[u8]) -> bool {

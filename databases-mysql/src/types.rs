@@ -38,7 +38,11 @@ fn bind_value(value: Ours) -> Result<Value> {
         Ours::Decimal(_) => return refuse("decimal NaN and no infinity"),
         Ours::Text(v) => Value::Bytes(v.into_bytes()),
         Ours::Bytes(v) => Value::Bytes(v),
-        Ours::Date(v) => bind_date(v, Time::MIDNIGHT)?,
+        // The driver has no DATE parameter, only DATETIME, and `SELECT :v` would give that back.
+        Ours::Date(v) => {
+            let (year, month, day) = in_range(v)?;
+            Value::Bytes(format!("{year:04}-{month:02}-{day:02}").into_bytes())
+        }
         Ours::Time(v) => {
             // 24:00:00 is an hour of 24 for MySQL too.
             let (hour, minute, second, micro) = v.hms_micro();
@@ -57,20 +61,18 @@ fn bind_value(value: Ours) -> Result<Value> {
 }
 
 fn bind_datetime(value: DateTime) -> Result<Value> {
-    match value.time() {
-        Some(time) => bind_date(value.date(), time),
-        None => Err(infinite()),
-    }
+    let (year, month, day) = in_range(value.date())?;
+    let (hour, minute, second, micro) = value.time().ok_or_else(infinite)?.hms_micro();
+    Ok(Value::Date(year, month, day, hour, minute, second, micro))
 }
 
-fn bind_date(date: Date, time: Time) -> Result<Value> {
+/// Year, month and day of a date that MySQL has.
+fn in_range(date: Date) -> Result<(u16, u8, u8)> {
     let (year, month, day) = date.ymd().ok_or_else(infinite)?;
-    let year = u16::try_from(year)
-        .ok()
-        .filter(|year| *year <= 9999)
-        .ok_or_else(|| Error::new(ErrorKind::Encode, "MySQL has no years before 0 and after 9999"))?;
-    let (hour, minute, second, micro) = time.hms_micro();
-    Ok(Value::Date(year, month, day, hour, minute, second, micro))
+    match u16::try_from(year) {
+        Ok(year @ 0..=9999) => Ok((year, month, day)),
+        _ => Err(Error::new(ErrorKind::Encode, "MySQL has no years before 0 and after 9999")),
+    }
 }
 
 fn infinite() -> Error {

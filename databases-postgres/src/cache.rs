@@ -25,7 +25,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(statement: Statement, types: &[Type]) -> Arc<Self> {
         let params: Box<[_]> = statement.params().iter().map(Param::new).collect();
-        let has_text = params.iter().any(|param| param.ty == Type::TEXT);
+        let has_text = params.iter().any(Param::is_text);
         let plan = Plan::of(&statement);
         Arc::new(Self { statement, params, plan, has_text, types: types.into() })
     }

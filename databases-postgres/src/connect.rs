@@ -151,7 +151,13 @@ fn connect_error(error: tokio_postgres::Error, state: &GuardState, has_password:
     if error.is_closed() {
         return Error::new(ErrorKind::Connect, "the server closed the connection during the handshake");
     }
-    Error::new(ErrorKind::Connect, "the handshake with the server failed").with_source(error)
+    let ours = Error::new(ErrorKind::Connect, "the handshake with the server failed");
+    if error::is_io(&error)
+        && let Some(io) = error::into_io(error)
+    {
+        return ours.with_source(io);
+    }
+    ours
 }
 
 /// What is needed to cancel the statement that a connection runs.

@@ -398,7 +398,7 @@ impl BackendConnection for PgConnection {
         drop(self.client.write().await.take());
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
-            _ = task.await;
+            _ = (&mut AbortOnDrop(task).0).await;
         }
         self.session.guard.close();
     }
@@ -406,18 +406,37 @@ impl BackendConnection for PgConnection {
 
 impl Drop for PgConnection {
     fn drop(&mut self) {
-        if self.session.status() != Status::Busy {
+        let status = self.session.status();
+        if status == Status::Broken {
             return;
         }
-        // Without a word the server would go on with the statement that nobody waits for.
         let (cancel, session) = (self.cancel.clone(), self.session.clone());
+        let farewell = async move {
+            let said = async {
+                if status == Status::Busy {
+                    // Without a word the server would go on with the statement that nobody waits for.
+                    _ = cancel.send().await;
+                } else {
+                    // The driver says good-bye once its client is dropped.
+                    session.guard.closed().await;
+                }
+            };
+            _ = tokio::time::timeout(DISCARD_WAIT, said).await;
+            session.kill();
+        };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(async move {
-                _ = tokio::time::timeout(DISCARD_WAIT, cancel.send()).await;
-                session.kill();
-            })),
-            Err(_) => session.kill(),
+            Ok(runtime) => drop(runtime.spawn(farewell)),
+            Err(_) => self.session.kill(),
         }
+    }
+}
+
+/// Ends the driver's task if nobody waits for its end any more.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

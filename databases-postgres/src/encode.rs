@@ -30,6 +30,12 @@ impl Param {
     pub(crate) fn new(ty: &Type) -> Self {
         Self { codec: Codec::of(ty), ty: ty.clone() }
     }
+
+    /// Whether this is text: what the server also says of a parameter that it knows nothing of, and what it casts
+    /// values of every type to in an assignment.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.ty, Type::TEXT | Type::VARCHAR | Type::BPCHAR)
+    }
 }
 
 /// The bytes of all parameters of a statement.
@@ -292,6 +298,7 @@ fn double(value: &Value) -> Result<f64, Problem> {
         Value::UInt(value) => exact_double(*value as f64, i128::from(*value)),
         Value::Decimal(value) if value.is_nan() => Ok(f64::NAN),
         Value::Decimal(value) => value.to_f64_exact().ok_or(Problem::Inexact),
+        Value::Text(text) => parse(text),
         _ => Err(Problem::Kind),
     }
 }

@@ -1,1 +1,218 @@
+use databases_core::types::{Date, DateTime, Interval, JsonText, Sign, Time, Timestamp, Uuid};
+use databases_core::{Array, ValueKind};
+use proptest::prelude::*;
+use tokio_postgres::types::Kind;
 
+use super::*;
+
+fn value(value: Value) -> Arg {
+    let kind = value.kind();
+    Arg { value, kind }
+}
+
+/// The bytes and format of one value for one type.
+fn bytes(ty: &Type, v: Value) -> Result<(Option<Vec<u8>>, bool)> {
+    let encoded = Encoded::new(&[value(v)], &[Param::new(ty)])?;
+    let ready = encoded.iter().next().unwrap();
+    Ok((ready.bytes.map(<[u8]>::to_vec), matches!(ready.format, Format::Binary)))
+}
+
+/// Writes a value and reads it back.
+fn round(ty: &Type, v: Value) -> Value {
+    let (bytes, binary) = bytes(ty, v).unwrap_or_else(|error| panic!("{ty}: {error}"));
+    assert!(binary, "{ty}");
+    let bytes = bytes.unwrap();
+    Codec::of(ty).decode(ty.name(), &bytes).unwrap().to_value()
+}
+
+fn decimal(text: &str) -> Value {
+    Value::Decimal(text.parse().unwrap())
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn array(items: Vec<Value>, kind: ValueKind) -> Value {
+    Value::Array(Box::new(Array::new(items, kind)))
+}
+
+#[test]
+fn extremes_come_back() {
+    let uuid = Uuid::from_bytes(std::array::from_fn(|n| u8::try_from(n).unwrap()));
+    for (ty, v) in [
+        (Type::BOOL, Value::Bool(true)),
+        (Type::BOOL, Value::Bool(false)),
+        (Type::INT2, Value::Int(i16::MIN.into())),
+        (Type::INT4, Value::Int(i32::MAX.into())),
+        (Type::INT8, Value::Int(i64::MIN)),
+        (Type::OID, Value::Int(u32::MAX.into())),
+        (Type::FLOAT4, Value::Float(f32::MIN_POSITIVE.into())),
+        (Type::FLOAT8, Value::Float(f64::MAX)),
+        (Type::FLOAT8, Value::Float(-0.0)),
+        (Type::FLOAT8, Value::Float(f64::NEG_INFINITY)),
+        (Type::NUMERIC, decimal("-12345678901234567890.0123456789")),
+        (Type::NUMERIC, decimal("NaN")),
+        (Type::NUMERIC, decimal("-Infinity")),
+        (Type::NUMERIC, decimal("1.500")),
+        (Type::TEXT, text("")),
+        (Type::VARCHAR, text("ü\u{1f600}")),
+        (Type::CHAR, text("x")),
+        (Type::CHAR, text("")),
+        (Type::BYTEA, Value::Bytes((0..=255).collect())),
+        (Type::DATE, Value::Date(Date::MIN)),
+        (Type::DATE, Value::Date(Date::MAX)),
+        (Type::DATE, Value::Date(Date::INFINITY)),
+        (Type::DATE, Value::Date(Date::NEG_INFINITY)),
+        (Type::TIME, Value::Time(Time::MAX)),
+        (Type::TIMESTAMP, Value::DateTime(DateTime::MIN)),
+        (Type::TIMESTAMP, Value::DateTime(DateTime::INFINITY)),
+        (Type::TIMESTAMPTZ, Value::Timestamp(Timestamp::MAX)),
+        (Type::TIMESTAMPTZ, Value::Timestamp(Timestamp::NEG_INFINITY)),
+        (Type::INTERVAL, Value::Interval(Interval::new(i32::MIN, 5, i64::MAX))),
+        (Type::UUID, Value::Uuid(uuid)),
+        (Type::JSON, Value::Json(JsonText::new("{ }"))),
+        (Type::JSONB, Value::Json(JsonText::new("[1]"))),
+        (Type::INT4_ARRAY, array(vec![Value::Int(1), Value::Null], ValueKind::Int32)),
+        (Type::TEXT_ARRAY, array(vec![], ValueKind::Text)),
+        (Type::NUMERIC_ARRAY, array(vec![decimal("1.0"), decimal("NaN")], ValueKind::Decimal)),
+    ] {
+        let found = round(&ty, v.clone());
+        assert!(found == v, "{ty}");
+    }
+    assert!(matches!(round(&Type::FLOAT8, Value::Float(f64::NAN)), Value::Float(v) if v.is_nan()));
+    assert!(bytes(&Type::INT4, Value::Null).unwrap().0.is_none());
+}
+
+#[test]
+fn values_take_the_servers_type() {
+    let day = "2024-02-29 01:02:03.5";
+    let moment: DateTime = day.parse().unwrap();
+    for (ty, v, expected) in [
+        (Type::INT2, Value::UInt(7), Value::Int(7)),
+        (Type::INT4, decimal("7.00"), Value::Int(7)),
+        (Type::INT8, text("-7"), Value::Int(-7)),
+        (Type::FLOAT8, Value::Int(1 << 53), Value::Float(9_007_199_254_740_992.0)),
+        (Type::FLOAT8, decimal("0.1"), Value::Float(0.1)),
+        (Type::FLOAT4, Value::Float(0.1), Value::Float(f64::from(0.1_f32))),
+        (Type::NUMERIC, Value::Int(i64::MIN), decimal("-9223372036854775808")),
+        (Type::NUMERIC, Value::UInt(u64::MAX), decimal("18446744073709551615")),
+        (Type::NUMERIC, text("1.50"), decimal("1.50")),
+        (Type::TEXT, Value::Json(JsonText::new("{}")), text("{}")),
+        (Type::JSONB, text("{}"), Value::Json(JsonText::new("{}"))),
+        (Type::TIMESTAMP, text(day), Value::DateTime(moment)),
+        (Type::TIMESTAMPTZ, Value::DateTime(moment), Value::Timestamp(moment.assume_utc())),
+        (Type::TIMESTAMP, Value::Timestamp(moment.assume_utc()), Value::DateTime(moment)),
+        (Type::TIMESTAMPTZ, text("2024-02-29 03:02:03.5+02"), Value::Timestamp(moment.assume_utc())),
+        (Type::DATE, text("2024-02-29"), Value::Date(moment.date())),
+        (Type::INTERVAL, text("P1M"), Value::Interval(Interval::new(1, 0, 0))),
+        (Type::UUID, text("00000000-0000-0000-0000-000000000000"), Value::Uuid(Uuid::nil())),
+    ] {
+        assert!(round(&ty, v) == expected, "{ty}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_without_its_value() {
+    let secret = "hunter2";
+    for (ty, v, says) in [
+        (Type::INT2, Value::Int(32_768), "parameter $1: an integer does not fit int2 exactly"),
+        (Type::INT4, Value::UInt(u64::MAX), "parameter $1: an integer does not fit int4 exactly"),
+        (Type::INT4, decimal("1.5"), "parameter $1: a decimal does not fit int4 exactly"),
+        (Type::INT4, text(secret), "parameter $1: this text does not have the form of int4"),
+        (Type::INT4, Value::Bool(true), "parameter $1: a boolean cannot be bound as int4"),
+        (Type::INT4, Value::Float(1.0), "parameter $1: a floating point number cannot be bound as int4"),
+        (Type::BOOL, Value::Int(1), "parameter $1: an integer cannot be bound as bool"),
+        (Type::FLOAT8, Value::Int((1 << 53) + 1), "parameter $1: an integer does not fit float8 exactly"),
+        (Type::FLOAT8, Value::Int(i64::MAX), "parameter $1: an integer does not fit float8 exactly"),
+        (Type::FLOAT4, Value::Float(1e300), "parameter $1: a floating point number does not fit float4 exactly"),
+        (Type::FLOAT4, Value::Float(1e-300), "parameter $1: a floating point number does not fit float4 exactly"),
+        (
+            Type::NUMERIC,
+            Value::Float(0.1),
+            "parameter $1: a floating point number cannot be bound as numeric: its digits are not exact",
+        ),
+        (Type::TEXT, Value::Int(1), "parameter $1: an integer cannot be bound as text"),
+        (Type::TEXT, text("hunter2\0"), "parameter $1: text with a NUL cannot be bound as text"),
+        (Type::BYTEA, text(secret), "parameter $1: text cannot be bound as bytea"),
+        (Type::DATE, text(secret), "parameter $1: this text does not have the form of date"),
+        (Type::CHAR, text("xy"), "parameter $1: this text does not have the form of char"),
+        (Type::INET, Value::Int(1), "parameter $1: an integer cannot be bound as inet"),
+        (
+            Type::INT4_ARRAY,
+            array(vec![Value::Int(1), text(secret)], ValueKind::Any),
+            "parameter $1: item 1 of an array does not have the form of an item of _int4",
+        ),
+        (
+            Type::INT4_ARRAY,
+            array(vec![array(vec![], ValueKind::Any)], ValueKind::Array),
+            "parameter $1: item 0 of an array cannot be bound in _int4",
+        ),
+    ] {
+        let error = bytes(&ty, v).map(drop).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Encode, says));
+        assert!(!format!("{error:?}").contains(secret));
+    }
+}
+
+#[test]
+fn the_server_reads_the_text_of_what_only_it_knows() {
+    let mood = Type::new("mood".into(), 99_996, Kind::Enum(vec![]), "public".into());
+    assert_eq!(bytes(&mood, text("ok")).unwrap(), (Some(b"ok".to_vec()), true));
+    for ty in [Type::INET, Type::INT4_RANGE, Type::INT4_ARRAY, Type::REGCLASS] {
+        assert_eq!(bytes(&ty, text("x")).unwrap(), (Some(b"x".to_vec()), false));
+    }
+    let other = databases_core::Other { type_name: "inet".into(), bytes: vec![2, 32] };
+    assert_eq!(bytes(&Type::INET, Value::Other(Box::new(other))).unwrap(), (Some(vec![2, 32]), true));
+}
+
+#[test]
+fn the_driver_never_sees_a_value_to_log() {
+    let encoded = Encoded::new(&[value(text("hunter2"))], &[Param::new(&Type::TEXT)]).unwrap();
+    assert_eq!(format!("{:?}", encoded.iter().next().unwrap()), "..");
+}
+
+#[test]
+fn too_many_parameters_are_refused() {
+    let args = vec![value(Value::Null); 65_536];
+    let error = Encoded::new(&args, &[]).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+}
+
+#[test]
+fn numeric_has_the_servers_bytes() {
+    // select numeric_send(-1.50): \x0002000040000002 0001 1388
+    let (bytes, _) = bytes(&Type::NUMERIC, decimal("-1.50")).unwrap();
+    assert_eq!(bytes.unwrap(), [0, 2, 0, 0, 0x40, 0, 0, 2, 0, 1, 0x13, 0x88]);
+    assert_eq!(Sign::Negative.code(), 0x4000);
+}
+
+proptest! {
+    #[test]
+    fn integers_come_back(v: i64) {
+        prop_assert!(round(&Type::INT8, Value::Int(v)) == Value::Int(v));
+        prop_assert!(round(&Type::NUMERIC, Value::Int(v)) == Value::Decimal(v.into()));
+        let fits = i32::try_from(v).is_ok();
+        prop_assert_eq!(bytes(&Type::INT4, Value::Int(v)).is_ok(), fits);
+    }
+
+    #[test]
+    fn doubles_come_back(bits: u64) {
+        let Value::Float(found) = round(&Type::FLOAT8, Value::Float(f64::from_bits(bits))) else { panic!("a double") };
+        prop_assert!(found.to_bits() == bits || found.is_nan());
+    }
+
+    #[test]
+    fn decimals_come_back_with_their_scale(v in "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,40})?") {
+        let Value::Decimal(found) = round(&Type::NUMERIC, decimal(&v)) else { panic!("a decimal") };
+        let Value::Decimal(given) = decimal(&v) else { panic!("a decimal") };
+        prop_assert_eq!(found.as_str(), given.as_str());
+    }
+
+    #[test]
+    fn arrays_of_text_come_back(items in proptest::collection::vec(proptest::option::of("[^\0]{0,8}"), 0..12)) {
+        let items = items.into_iter().map(|item| item.map_or(Value::Null, Value::Text)).collect();
+        let v = array(items, ValueKind::Text);
+        prop_assert!(round(&Type::TEXT_ARRAY, v.clone()) == v);
+    }
+}

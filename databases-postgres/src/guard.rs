@@ -243,20 +243,14 @@ impl Watch {
         client.walk(bytes, usize::MAX, |tag, _| {
             match tag {
                 b'P' | b'B' | b'E' => *work = true,
-                b'S' => {
-                    // The server ignores Sync while it waits for COPY data.
-                    if !state.is_copying_in() {
-                        let group = if *work { Group::Extended } else { Group::Housekeeping };
-                        push(state, groups, group);
-                        *work = false;
-                    }
+                // The server ignores Sync while it waits for COPY data.
+                b'S' if !state.is_copying_in() => {
+                    let group = if *work { Group::Extended } else { Group::Housekeeping };
+                    push(state, groups, group);
+                    *work = false;
                 }
                 b'Q' => push(state, groups, Group::Simple),
-                b'c' | b'f' => {
-                    if state.copy_in.swap(false, SeqCst) {
-                        *work = true;
-                    }
-                }
+                b'c' | b'f' if state.copy_in.swap(false, SeqCst) => *work = true,
                 _ => {}
             }
             Ok(())
@@ -272,8 +266,9 @@ impl Watch {
                         state.working.fetch_sub(1, SeqCst);
                     }
                     state.status.store(body.first().copied().unwrap_or(0), SeqCst);
-                    state.in_error.store(false, SeqCst);
-                    state.changed.notify_waiters();
+                    if state.in_error.swap(false, SeqCst) {
+                        state.changed.notify_waiters();
+                    }
                 }
                 b'C' => match text(body) {
                     b"COMMIT" => _ = state.commits.fetch_add(1, SeqCst),

@@ -1,1 +1,221 @@
+use std::future::poll_fn;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+const LIMITS: Limits = Limits { max_message_bytes: 1 << 20, allow_cleartext_password: false };
+
+/// One side of a recorded exchange, and what must be known once all of it has passed.
+enum Step {
+    Client(Vec<u8>),
+    Server(Vec<u8>),
+    /// Status byte, working.
+    Expect(u8, bool),
+}
+use Step::{Client, Expect, Server};
+
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(body.len() + 4).unwrap();
+    [&[tag], &len.to_be_bytes()[..], body].concat()
+}
+
+fn startup() -> Vec<u8> {
+    let body = b"\0\x03\0\0user\0u\0\0";
+    let len = u32::try_from(body.len() + 4).unwrap();
+    [&len.to_be_bytes()[..], body].concat()
+}
+
+fn sync() -> Vec<u8> {
+    message(b'S', b"")
+}
+
+fn ready(status: u8) -> Vec<u8> {
+    message(b'Z', &[status])
+}
+
+fn tag(tag: &str) -> Vec<u8> {
+    message(b'C', format!("{tag}\0").as_bytes())
+}
+
+/// Parse, bind, execute; a failing statement; a pipeline; a transaction that is rolled back; closing a statement;
+/// COPY in; notices and parameters in between.
+fn exchange() -> Vec<Step> {
+    let execute = || [message(b'B', b"\0s0\0\0\0\0\0\0\0"), message(b'E', b"\0\0\0\0\0"), sync()].concat();
+    vec![
+        Client(startup()),
+        Server(message(b'R', &[0, 0, 0, 10, b'S'])),
+        Client(message(b'p', b"SCRAM-SHA-256\0\0\0\0\x03n,,")),
+        Server(
+            [
+                message(b'R', &[0, 0, 0, 0]),
+                message(b'S', b"standard_conforming_strings\0on\0"),
+                message(b'S', b"server_version\x0015.18 (Debian)\0"),
+                message(b'K', &[0; 8]),
+                ready(b'I'),
+            ]
+            .concat(),
+        ),
+        Expect(b'I', false),
+        Client([message(b'P', b"s0\0SELECT\0\0\0"), message(b'D', b"Ss0\0"), sync()].concat()),
+        Expect(b'I', true),
+        Server([message(b'1', b""), message(b'n', b""), ready(b'I')].concat()),
+        Expect(b'I', false),
+        // A row whose bytes look like messages.
+        Client(execute()),
+        Server([message(b'2', b""), message(b'D', b"\0\x01\0\0\0\x06Z\0\0\0\x05E"), tag("SELECT 1")].concat()),
+        Expect(b'I', true),
+        Server(ready(b'I')),
+        Expect(b'I', false),
+        Client(message(b'Q', b"BEGIN\0")),
+        Server([tag("BEGIN"), ready(b'T')].concat()),
+        Expect(b'T', false),
+        // Two in flight, the first fails.
+        Client([execute(), execute()].concat()),
+        Server(message(b'E', b"SERROR\0C22012\0\0")),
+        Expect(b'T', true),
+        Server(ready(b'E')),
+        Expect(b'E', true),
+        Server([message(b'E', b"SERROR\0C25P02\0\0"), ready(b'E')].concat()),
+        Expect(b'E', false),
+        Client(message(b'Q', b"COMMIT\0")),
+        Server([tag("ROLLBACK"), message(b'N', b"SWARNING\0\0"), ready(b'I')].concat()),
+        Expect(b'I', false),
+        // Closing a statement is nobody's work.
+        Client([message(b'C', b"Ss0\0"), sync()].concat()),
+        Expect(b'I', false),
+        Server([message(b'3', b""), message(b'S', b"standard_conforming_strings\0off\0"), ready(b'I')].concat()),
+        Expect(b'I', false),
+        // COPY in: the Sync behind Execute is ignored by the server, and so is its ReadyForQuery.
+        Client(execute()),
+        Server([message(b'2', b""), message(b'G', b"\0\0\0")].concat()),
+        Expect(b'I', true),
+        Client([message(b'd', b"S\0\0\0\x04"), message(b'c', b""), sync()].concat()),
+        Expect(b'I', true),
+        Server([tag("COPY 1"), ready(b'I')].concat()),
+        Expect(b'I', false),
+        // COPY in that the server ends.
+        Client(execute()),
+        Server([message(b'2', b""), message(b'G', b"\0\0\0"), message(b'E', b"SERROR\0\0")].concat()),
+        Client([message(b'f', b"\0"), sync()].concat()),
+        Expect(b'I', true),
+        Server(ready(b'I')),
+        Expect(b'I', false),
+        Client(message(b'Q', b"COMMIT\0")),
+        Server([tag("COMMIT"), ready(b'I')].concat()),
+        Client(message(b'Q', b"DISCARD ALL\0")),
+        Server([tag("DISCARD ALL"), ready(b'I')].concat()),
+        Expect(b'I', false),
+        Client(message(b'X', b"")),
+    ]
+}
+
+fn play(chunk: usize) -> Arc<GuardState> {
+    let state = GuardState::new();
+    let mut watch = Watch::new(state.clone(), LIMITS);
+    for (index, step) in exchange().into_iter().enumerate() {
+        match step {
+            Client(bytes) => bytes.chunks(chunk).for_each(|bytes| watch.wrote(bytes).unwrap()),
+            Server(bytes) => bytes.chunks(chunk).for_each(|bytes| watch.read(bytes).unwrap()),
+            Expect(status, working) => {
+                let found = (state.transaction_status(), state.is_working());
+                assert_eq!(found, (status, working), "step {index} in chunks of {chunk}");
+            }
+        }
+    }
+    assert!(watch.groups.is_empty());
+    state
+}
+
+#[test]
+fn an_exchange_is_understood_however_it_is_cut() {
+    for chunk in (1..40).chain([usize::MAX]) {
+        let state = play(chunk);
+        assert_eq!(state.endings(), (1, 1));
+        assert_eq!(state.deallocations(), 1);
+        assert!(!state.standard_strings());
+        assert_eq!(state.server_version(), "15.18 (Debian)");
+    }
+}
+
+#[test]
+fn a_message_is_understood_when_cut_in_two_at_any_byte() {
+    let server: Vec<u8> = exchange()
+        .into_iter()
+        .flat_map(|step| match step {
+            Server(bytes) => bytes,
+            _ => Vec::new(),
+        })
+        .collect();
+    for cut in 0..=server.len() {
+        let state = GuardState::new();
+        let mut watch = Watch::new(state.clone(), LIMITS);
+        watch.read(&server[..cut]).unwrap();
+        watch.read(&server[cut..]).unwrap();
+        assert_eq!((state.endings(), state.transaction_status()), ((1, 1), b'I'), "cut at {cut}");
+    }
+}
+
+#[test]
+fn messages_that_are_too_long_or_have_no_length_are_refused() {
+    for (bytes, refused) in [
+        (&b"D\0\x10\0\0"[..], false),
+        (b"D\0\x10\0\x01", true),
+        (b"D\xff\xff\xff\xff", true),
+        (b"D\0\0\0\x03", true),
+        (b"D\0\0\0\0", true),
+    ] {
+        let mut watch = Watch::new(GuardState::new(), LIMITS);
+        assert_eq!(watch.read(bytes).is_err(), refused, "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_request_for_the_password_in_clear_text_is_refused() {
+    let request = message(b'R', &[0, 0, 0, 3]);
+    let state = GuardState::new();
+    assert!(Watch::new(state.clone(), LIMITS).read(&request).is_err());
+    assert!(state.refused_cleartext());
+    let allowed = Limits { allow_cleartext_password: true, ..LIMITS };
+    Watch::new(GuardState::new(), allowed).read(&request).unwrap();
+    for other in [[0, 0, 0, 0], [0, 0, 0, 5], [0, 0, 0, 10]] {
+        Watch::new(GuardState::new(), LIMITS).read(&message(b'R', &other)).unwrap();
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_panic(bytes: Vec<u8>, chunk in 1_usize..9) {
+        let mut watch = Watch::new(GuardState::new(), LIMITS);
+        for bytes in bytes.chunks(chunk) {
+            let _ = (watch.read(bytes), watch.wrote(bytes));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_stream_closes() {
+    let state = GuardState::new();
+    let (near, mut far) = tokio::io::duplex(64);
+    let mut guard = Guard::new(near, state.clone(), LIMITS);
+    far.write_all(&ready(b'I')).await.unwrap();
+    let mut bytes = [0; 16];
+    assert_eq!(guard.read(&mut bytes).await.unwrap(), 6);
+    assert!(!state.is_closed());
+    drop(far);
+    assert_eq!(guard.read(&mut bytes).await.unwrap(), 0);
+    assert!(state.is_closed());
+    state.closed().await;
+}
+
+#[tokio::test]
+async fn an_error_is_answered_by_ready_for_query() {
+    let state = GuardState::new();
+    let mut watch = Watch::new(state.clone(), LIMITS);
+    state.error_answered().await;
+    watch.read(&message(b'E', b"\0")).unwrap();
+    let mut answered = Box::pin(state.error_answered());
+    assert!(poll_fn(|cx| Poll::Ready(answered.as_mut().poll(cx).is_pending())).await);
+    watch.read(&ready(b'I')).unwrap();
+    answered.await;
+}

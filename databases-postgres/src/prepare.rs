@@ -5,14 +5,17 @@
 //! end a transaction, so one that may be tried again runs behind a savepoint of ours.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 use databases_core::backend::placeholder_mismatch;
-use databases_core::{Arg, Array, Error, ErrorKind, Result, Value, ValueKind};
+use databases_core::{Arg, Array, Effect, Error, ErrorKind, Result, Value, ValueKind};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use crate::cache::{Entry, Prepared, key};
 use crate::connection::PgConnection;
+use crate::encode::Param;
 
 const SAVEPOINT: &str = "SAVEPOINT _databases_prepare";
 const RELEASE: &str = "RELEASE SAVEPOINT _databases_prepare";
@@ -27,7 +30,7 @@ impl PgConnection {
             Some(Entry::Ready(prepared)) => prepared,
             Some(_) => return self.prepare_typed(sql, args, keep, None).await,
             None => {
-                let recoverable = args.iter().any(|arg| hint(arg).is_some());
+                let recoverable = args.iter().any(|arg| hint(arg).is_some() || arg.value.is_null());
                 match self.parse(sql, Vec::new(), keep, recoverable).await {
                     Ok(prepared) => prepared,
                     Err(error) if recoverable && is_about_types(&error) => {
@@ -49,7 +52,9 @@ impl PgConnection {
     /// Every text is prepared anew after a statement has dropped them all.
     fn forget_deallocated(&self) {
         let deallocations = self.session.guard.deallocations();
-        if self.deallocations_seen.swap(deallocations, std::sync::atomic::Ordering::SeqCst) != deallocations {
+        if self.deallocations_seen.load(SeqCst) != deallocations
+            && self.deallocations_seen.swap(deallocations, SeqCst) != deallocations
+        {
             self.statements.clear();
         }
     }
@@ -62,9 +67,18 @@ impl PgConnection {
         keep: bool,
         first: Option<Error>,
     ) -> Result<Arc<Prepared>> {
-        let types = types(args, |_, _| true);
-        if types.is_empty() {
-            return self.parse(sql, types, keep, false).await;
+        let mut types = types(args, |_, _| true);
+        // A NULL of no type is still better than none where the server asks for one.
+        for (ty, arg) in types.iter_mut().zip(args) {
+            if *ty == Type::UNKNOWN && arg.value.is_null() {
+                *ty = Type::TEXT;
+            }
+        }
+        if says_nothing(&types) {
+            return match first {
+                Some(error) => Err(error),
+                None => self.parse(sql, Vec::new(), keep, false).await,
+            };
         }
         let prepared = match self.known_or_parse(sql, types, keep).await {
             Ok(prepared) => prepared,
@@ -89,10 +103,8 @@ impl PgConnection {
         keep: bool,
         plain: Arc<Prepared>,
     ) -> Result<Arc<Prepared>> {
-        let types = types(args, |index, ty| {
-            *ty != Type::TEXT && plain.params.get(index).is_some_and(|param| param.ty == Type::TEXT)
-        });
-        if types.is_empty() {
+        let types = types(args, |index, ty| *ty != Type::TEXT && plain.params.get(index).is_some_and(Param::is_text));
+        if says_nothing(&types) {
             return Ok(plain);
         }
         // JSON may go as text: into a text column it must.
@@ -112,7 +124,9 @@ impl PgConnection {
         match self.parse(sql, types, keep, true).await {
             Ok(prepared) => Ok(prepared),
             Err(error) if is_about_types(&error) => {
-                self.statements.insert(key, Entry::Refused);
+                if keep {
+                    self.statements.insert(key, Entry::Refused);
+                }
                 Ok(plain)
             }
             Err(error) => Err(error),
@@ -171,9 +185,13 @@ impl PgConnection {
                         ErrorKind::Disconnected,
                         "the session's prepared statements were deallocated, so the connection is given up",
                     )
-                    .with_effect(databases_core::Effect::NotSent))
+                    .with_effect(Effect::NotSent))
                 }
-                Err(error) => Err(session.fail(error).await),
+                Err(error) => {
+                    let error = session.fail(error).await;
+                    // Whatever became of the connection, the statement has not run.
+                    Err(if error.is_disconnected() { error.with_effect(Effect::NotSent) } else { error })
+                }
             }
         });
         match task.await {
@@ -192,7 +210,7 @@ impl Prepared {
                 match (hint(arg), told) {
                     (None, _) => true,
                     (Some(ty), Some(told)) => ty == *told,
-                    (Some(ty), None) => param.ty != Type::TEXT || matches!(ty, Type::TEXT | Type::JSON),
+                    (Some(ty), None) => !param.is_text() || matches!(ty, Type::TEXT | Type::JSON),
                 }
             })
     }
@@ -207,26 +225,38 @@ async fn parse_behind_savepoint(
     let (savepoint, parsed) =
         futures_util::future::join(client.batch_execute(SAVEPOINT), client.prepare_typed(sql, types)).await;
     savepoint?;
-    client.batch_execute(if parsed.is_ok() { RELEASE } else { UNDO }).await?;
+    match &parsed {
+        Ok(_) => client.batch_execute(RELEASE).await?,
+        Err(error) if may_be_about_types(error.code().map(SqlState::code)) => client.batch_execute(UNDO).await?,
+        // Nothing can be tried again: the transaction has failed, as it would have without the savepoint.
+        Err(_) => {}
+    }
     parsed
 }
 
 /// Whether other types of parameters may cure the error.
 fn is_about_types(error: &Error) -> bool {
-    // ambiguous_parameter, indeterminate_datatype, datatype_mismatch, ambiguous_function, undefined_function,
-    // cannot_coerce, indeterminate_collation
-    matches!(error.code(), Some("42P08" | "42P18" | "42804" | "42725" | "42883" | "42846" | "42P22"))
+    may_be_about_types(error.code())
 }
 
-/// The types to prepare with, where `wanted`; empty if there is nothing to say.
+fn may_be_about_types(code: Option<&str>) -> bool {
+    // ambiguous_parameter, indeterminate_datatype, datatype_mismatch, ambiguous_function, undefined_function,
+    // cannot_coerce, indeterminate_collation
+    matches!(code, Some("42P08" | "42P18" | "42804" | "42725" | "42883" | "42846" | "42P22"))
+}
+
+fn says_nothing(types: &[Type]) -> bool {
+    types.iter().all(|ty| *ty == Type::UNKNOWN)
+}
+
+/// The types to prepare with, where `wanted`.
 fn types(args: &[Arg], wanted: impl Fn(usize, &Type) -> bool) -> Vec<Type> {
     let types = args.iter().enumerate().map(|(index, arg)| match hint(arg) {
         Some(ty) if wanted(index, &ty) => ty,
         // For the server the same as no type at all.
         _ => Type::UNKNOWN,
     });
-    let types: Vec<_> = types.collect();
-    if types.iter().all(|ty| *ty == Type::UNKNOWN) { Vec::new() } else { types }
+    types.collect()
 }
 
 /// The server's type for a value; `None` where the server knows better.

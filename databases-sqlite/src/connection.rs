@@ -11,13 +11,13 @@ use databases_core::backend::{
     TransactionCommand,
 };
 use databases_core::sql::{Dialect, StatementClass, Verb, split_script};
-use databases_core::{Error, LockMode, Result, RowBatch};
+use databases_core::{Error, Result, RowBatch};
 use tokio::sync::{Mutex, oneshot};
 
 use crate::batch::{Batch, Limits};
 use crate::options::Config;
 use crate::permit::{Held, WritePermit};
-use crate::session::check_options;
+use crate::session::{check_options, takes_lock};
 use crate::statement::{Outcome, Reply, Rest, surely_writes};
 use crate::worker::{Manner, Ticket, Worker};
 
@@ -60,7 +60,10 @@ impl SqliteConnection {
             return Ok(submit(None));
         }
         let deadline = permit.deadline();
-        let _asking = permit.before(deadline, self.asking.lock()).await?;
+        let _asking = match self.asking.try_lock() {
+            Ok(asking) => asking,
+            Err(_) => permit.before(deadline, self.asking.lock()).await?,
+        };
         if self.worker.has_permit() {
             return Ok(submit(None));
         }
@@ -255,25 +258,29 @@ impl BackendConnection for SqliteConnection {
     }
 
     async fn transaction(&self, command: TransactionCommand) -> Result<()> {
-        let writes = match &command {
-            TransactionCommand::Begin(options) => {
-                check_options(options)?;
-                !options.is_read_only() && options.get_lock_mode() != Some(LockMode::Deferred)
+        let mut writes = false;
+        if let TransactionCommand::Begin(options) = &command {
+            check_options(options)?;
+            writes = takes_lock(options);
+        }
+        // BEGIN may wait for others; what follows it is short, and is not stopped half-way.
+        let interruptible = matches!(command, TransactionCommand::Begin(_));
+        loop {
+            let (reply, result) = oneshot::channel();
+            let command = command.clone();
+            let submit = |permit: Option<Held>| {
+                let manner = Manner { interruptible, carries_permit: permit.is_some() };
+                self.worker.submit(manner, move |session| {
+                    let done = session.transaction(&command, permit);
+                    Box::new(move || drop(reply.send(done)))
+                })
+            };
+            let _ticket = if writes { self.in_turn("a transaction", submit).await? } else { submit(None) }?;
+            if result.await.map_err(|_| self.worker.lost())?? {
+                return Ok(());
             }
-            _ => false,
-        };
-        // What ends a transaction is not stopped half-way.
-        let interruptible = !matches!(command, TransactionCommand::Commit | TransactionCommand::Rollback);
-        let (reply, result) = oneshot::channel();
-        let submit = |permit: Option<Held>| {
-            let manner = Manner { interruptible, carries_permit: permit.is_some() };
-            self.worker.submit(manner, move |session| {
-                let done = session.transaction(&command, permit);
-                Box::new(move || drop(reply.send(done)))
-            })
-        };
-        let _ticket = if writes { self.in_turn("a transaction", submit).await? } else { submit(None) }?;
-        result.await.map_err(|_| self.worker.lost())?
+            writes = true;
+        }
     }
 
     async fn settle(&self) {

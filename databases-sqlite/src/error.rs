@@ -4,7 +4,7 @@
 //! runs can repeat values (`RAISE`, full-text queries, paths given to ATTACH), so that goes to the detail, which is
 //! never printed, unless it has one of the forms that hold names alone.
 
-use databases_core::{Error, ErrorKind};
+use databases_core::{Effect, Error, ErrorKind};
 use rusqlite::ffi;
 
 /// When the error arose.
@@ -47,10 +47,10 @@ fn from_code(code: i32, message: Option<String>, stage: Stage, table: Option<&st
     let (kind, said) = match code {
         ffi::SQLITE_ERROR => match read_names(&message) {
             Some(names) => return names.into_error().with_code(code.to_string()),
-            None if stage == Stage::Run => (ErrorKind::Database, None),
+            None if stage == Stage::Run && !holds_no_value(&message) => (ErrorKind::Database, None),
             None => (ErrorKind::Database, Some(message.as_str())),
         },
-        _ => (kind_of(code), None),
+        _ => (kind_of(code, stage), None),
     };
     let mut error = match said {
         Some(said) => Error::new(kind, said),
@@ -62,10 +62,28 @@ fn from_code(code: i32, message: Option<String>, stage: Stage, table: Option<&st
     if kind == ErrorKind::LockTimeout {
         error = error.with_hint("another process or connection holds the lock; busy_timeout says how long to wait");
     }
+    if stage == Stage::Run && kind == ErrorKind::LimitExceeded {
+        error = error.with_effect(Effect::RolledBack);
+    }
     error.with_code(code.to_string())
 }
 
-fn kind_of(code: i32) -> ErrorKind {
+/// Whether this is what SQLite says of a running statement in fixed words, or with a name out of its text.
+fn holds_no_value(message: &str) -> bool {
+    const SAID: [&str; 8] = [
+        "integer overflow",
+        "malformed JSON",
+        "abort due to ROLLBACK",
+        "cannot start a transaction within a transaction",
+        "cannot commit - no transaction is active",
+        "cannot rollback - no transaction is active",
+        "cannot VACUUM from within a transaction",
+        "cannot change into wal mode from within a transaction",
+    ];
+    SAID.contains(&message) || message.starts_with("no such savepoint: ")
+}
+
+fn kind_of(code: i32, stage: Stage) -> ErrorKind {
     match code {
         ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
             return ErrorKind::UniqueViolation;
@@ -77,14 +95,15 @@ fn kind_of(code: i32) -> ErrorKind {
         _ => {}
     }
     match code & 0xff {
-        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => ErrorKind::LockTimeout,
+        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_PROTOCOL => ErrorKind::LockTimeout,
         ffi::SQLITE_READONLY => ErrorKind::ReadOnly,
         ffi::SQLITE_FULL => ErrorKind::StorageFull,
         ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => ErrorKind::Corrupt,
         ffi::SQLITE_INTERRUPT => ErrorKind::Cancelled,
         ffi::SQLITE_PERM | ffi::SQLITE_AUTH => ErrorKind::PermissionDenied,
         ffi::SQLITE_TOOBIG => ErrorKind::LimitExceeded,
-        ffi::SQLITE_CANTOPEN => ErrorKind::Connect,
+        // Later it is ATTACH, or the log of a session that has long been open.
+        ffi::SQLITE_CANTOPEN if stage == Stage::Open => ErrorKind::Connect,
         ffi::SQLITE_MISUSE | ffi::SQLITE_RANGE | ffi::SQLITE_INTERNAL => ErrorKind::Internal,
         _ => ErrorKind::Database,
     }
@@ -116,32 +135,42 @@ fn name_constraint(kind: ErrorKind, code: i32, message: &str, table: Option<&str
         ) => match names.strip_prefix("index '").and_then(|name| name.strip_suffix('\'')) {
             // An index on an expression.
             Some(index) => Some(with_table(error().with_constraint(index), table)),
-            None => Some(with_columns(error(), names)),
+            None => Some(with_columns(error(), names, table)),
         },
         (ffi::SQLITE_CONSTRAINT_FOREIGNKEY, _) if message == "FOREIGN KEY constraint failed" => {
             Some(with_table(error(), table))
         }
         (ffi::SQLITE_CONSTRAINT_DATATYPE, _) if message.starts_with("cannot store ") => {
-            message.rsplit_once(" column ").map(|(_, column)| with_columns(error(), column))
+            message.rsplit_once(" column ").map(|(_, column)| with_columns(error(), column, table))
         }
         _ => None,
     }
 }
 
-/// `t.a, t.b`: a table and its columns. Names may hold dots; then SQLite's text has no one reading.
-fn with_columns(error: Error, names: &str) -> Error {
+/// `t.a, t.b`: a table and its columns. Names may hold dots; `known`, the statement's table, tells which is which.
+fn with_columns(error: Error, names: &str, known: Option<&str>) -> Error {
+    let known = known.map(unquoted);
     let mut table = None;
     let mut columns = Vec::new();
     for name in names.split(", ") {
-        match name.split_once('.') {
-            Some((of, column)) => {
-                table = Some(of);
+        let behind = known.as_ref().and_then(|known| name.strip_prefix(known.as_str())?.strip_prefix('.'));
+        match (behind, name.split_once('.')) {
+            (Some(column), _) => {
+                table = known.clone();
                 columns.push(column);
             }
-            None => columns.push(name),
+            (None, Some((of, column))) => {
+                table = Some(of.to_owned());
+                columns.push(column);
+            }
+            (None, None) => columns.push(name),
         }
     }
-    with_table(error.with_columns(columns), table)
+    let error = error.with_columns(columns);
+    match table {
+        Some(table) => error.with_table(table),
+        None => error,
+    }
 }
 
 fn with_table(error: Error, table: Option<&str>) -> Error {
@@ -203,7 +232,7 @@ impl Names<'_> {
 fn read_names(message: &str) -> Option<Names<'_>> {
     let names = |kind, table, column| Some(Names { kind, message, table, column });
     let after = |prefix| message.strip_prefix(prefix);
-    if let Some(table) = after("no such table: ") {
+    if let Some(table) = after("no such table: ").or_else(|| after("no such view: ")) {
         // A view on a table that is gone: `no such table: main.t`.
         return names(ErrorKind::UndefinedTable, Some(table.rsplit('.').next().unwrap_or(table)), None);
     }
@@ -214,7 +243,9 @@ fn read_names(message: &str) -> Option<Names<'_>> {
             None => column,
         };
         return match column.rsplit_once('.') {
-            Some((table, column)) => names(ErrorKind::UndefinedColumn, Some(table), Some(column)),
+            Some((table, column)) => {
+                names(ErrorKind::UndefinedColumn, Some(table.rsplit('.').next().unwrap_or(table)), Some(column))
+            }
             None => names(ErrorKind::UndefinedColumn, None, Some(column)),
         };
     }
@@ -249,20 +280,12 @@ mod tests {
             (275, "CHECK constraint failed: positive", ErrorKind::CheckViolation, "t 1", &[], Some("positive")),
             (787, "FOREIGN KEY constraint failed", ErrorKind::ForeignKeyViolation, "t 1", &[], None),
             (3091, "cannot store TEXT value in INTEGER column t.n", ErrorKind::Database, "t", &["n"], None),
+            (1299, "NOT NULL constraint failed: t 1.a.b", ErrorKind::NotNullViolation, "t 1", &["a.b"], None),
         ] {
             let error = of(code, message, Stage::Run);
             assert_eq!(error.kind(), kind, "{message}");
-            assert_eq!(
-                (error.table(), error.columns(), error.constraint()),
-                (
-                    Some(table),
-                    {
-                        let columns: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
-                        &columns.clone()[..]
-                    },
-                    constraint
-                )
-            );
+            assert_eq!((error.table(), error.constraint()), (Some(table), constraint));
+            assert_eq!(error.columns(), columns);
             assert_eq!(error.to_string(), message);
             assert_eq!(error.code(), Some(&*code.to_string()));
         }
@@ -321,7 +344,8 @@ mod tests {
             (9, ErrorKind::Cancelled),
             (11, ErrorKind::Corrupt),
             (13, ErrorKind::StorageFull),
-            (14, ErrorKind::Connect),
+            (14, ErrorKind::Database),
+            (15, ErrorKind::LockTimeout),
             (18, ErrorKind::LimitExceeded),
             (23, ErrorKind::PermissionDenied),
             (26, ErrorKind::Corrupt),
@@ -330,6 +354,7 @@ mod tests {
         ] {
             assert_eq!(of(code, "", Stage::Run).kind(), kind, "{code}");
         }
+        assert_eq!(of(14, "", Stage::Open).kind(), ErrorKind::Connect);
     }
 
     #[test]

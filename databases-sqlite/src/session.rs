@@ -78,7 +78,7 @@ impl Session {
             corrupt: false,
         };
         session.take_over().map_err(|error| from_sqlite(error, Stage::Open, None))?;
-        set_up(session.connection(), config)?;
+        set_up(session.connection(), config, cancel)?;
         let limit = session.connection().limit(Limit::SQLITE_LIMIT_VARIABLE_NUMBER);
         let limit = limit.map_err(|error| from_sqlite(error, Stage::Open, None))?;
         let max_parameters = usize::try_from(limit).unwrap_or_default();
@@ -138,6 +138,14 @@ impl Session {
         self.held = None;
     }
 
+    /// Closes the connection, and with it what is open on it.
+    pub(crate) fn close(self) {
+        // An interrupt that came too late would stop the checkpoint of the last connection; any statement clears it.
+        if let Some(connection) = &self.connection {
+            let _ = connection.execute_batch(if connection.is_autocommit() { "SELECT 1" } else { "ROLLBACK" });
+        }
+    }
+
     /// What the session is doing, now that no job runs.
     pub(crate) fn state(&self) -> State {
         let status = match &self.connection {
@@ -182,16 +190,30 @@ impl Session {
         error
     }
 
+    /// Runs a text of our own, about which SQLite says nothing that is not in it.
     fn simple(&mut self, sql: &str) -> Result<()> {
         let result = self.connection().execute_batch(sql);
-        result.map_err(|error| self.error(error, Stage::Run, None))
+        result.map_err(|error| self.error(error, Stage::Prepare, None))
     }
 
-    /// Takes a step of a transaction. `permit` goes with a BEGIN that may write.
-    pub(crate) fn transaction(&mut self, command: &TransactionCommand, permit: Option<Held>) -> Result<()> {
+    /// Takes a step of a transaction. `permit` goes with a BEGIN that may write; `false`: it is not its turn.
+    pub(crate) fn transaction(&mut self, command: &TransactionCommand, permit: Option<Held>) -> Result<bool> {
+        if permit.is_some() {
+            self.held = permit;
+        }
+        if let TransactionCommand::Begin(options) = command
+            && takes_lock(options)
+            && self.lacks_permit()
+        {
+            return Ok(false);
+        }
+        self.take_step(command).map(|()| true)
+    }
+
+    fn take_step(&mut self, command: &TransactionCommand) -> Result<()> {
         let is_open = !self.connection().is_autocommit();
         match command {
-            TransactionCommand::Begin(options) => self.begin(options, permit),
+            TransactionCommand::Begin(options) => self.begin(options),
             TransactionCommand::Rollback if !is_open => Ok(()),
             TransactionCommand::Rollback => self.simple("ROLLBACK"),
             // SAVEPOINT would open a transaction, and COMMIT of nothing is not a commit.
@@ -211,14 +233,8 @@ impl Session {
         }
     }
 
-    fn begin(&mut self, options: &TransactionOptions, permit: Option<Held>) -> Result<()> {
-        if permit.is_some() {
-            self.held = permit;
-        }
-        let sql = match (options.is_read_only(), options.get_lock_mode()) {
-            (true, _) | (false, Some(LockMode::Deferred)) => "BEGIN DEFERRED",
-            (false, _) => "BEGIN IMMEDIATE",
-        };
+    fn begin(&mut self, options: &TransactionOptions) -> Result<()> {
+        let sql = if takes_lock(options) { "BEGIN IMMEDIATE" } else { "BEGIN DEFERRED" };
         if options.is_read_only() && self.connection().is_autocommit() {
             let before = self.connection().pragma_query_value(None, "query_only", |row| row.get(0));
             let before = before.map_err(|error| self.error(error, Stage::Run, None))?;
@@ -234,6 +250,11 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Whether a transaction takes the write lock when it begins.
+pub(crate) fn takes_lock(options: &TransactionOptions) -> bool {
+    !options.is_read_only() && options.get_lock_mode() != Some(LockMode::Deferred)
 }
 
 /// Refuses what SQLite cannot keep. The other side asks this, before it waits for a permit.
@@ -297,7 +318,7 @@ fn open_file(config: &Config) -> Result<Connection> {
 }
 
 /// The settings of every session, in one pass.
-fn set_up(connection: &Connection, config: &Config) -> Result<()> {
+fn set_up(connection: &Connection, config: &Config, cancel: &AtomicBool) -> Result<()> {
     let named = |error: Error| match &config.path {
         Some(path) => error.context(format_args!("the database file {}", path.display())),
         None => error,
@@ -310,7 +331,7 @@ fn set_up(connection: &Connection, config: &Config) -> Result<()> {
     run().map_err(|error| named(from_sqlite(error, Stage::Open, None)))?;
     if let Some(mode) = config.journal_mode {
         // Before DEFENSIVE, which does not let the journal be switched off.
-        set_journal_mode(connection, config, mode).map_err(named)?;
+        set_journal_mode(connection, config, mode, cancel).map_err(named)?;
     }
     let settings = || -> Result<(), rusqlite::Error> {
         for (setting, on) in [
@@ -332,7 +353,7 @@ fn set_up(connection: &Connection, config: &Config) -> Result<()> {
 }
 
 /// Sets the journal mode unless it is that already. Changing it needs the file alone, and SQLite does not always wait.
-fn set_journal_mode(connection: &Connection, config: &Config, mode: &str) -> Result<()> {
+fn set_journal_mode(connection: &Connection, config: &Config, mode: &str, cancel: &AtomicBool) -> Result<()> {
     let _one_at_a_time = config.opening.lock().unwrap_or_else(PoisonError::into_inner);
     let read = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0));
     let now = read("PRAGMA journal_mode").map_err(|error| from_sqlite(error, Stage::Open, None))?;
@@ -351,7 +372,12 @@ fn set_journal_mode(connection: &Connection, config: &Config, mode: &str) -> Res
             }
             Err(error) => {
                 let error = from_sqlite(error, Stage::Open, None);
-                if error.kind() != ErrorKind::LockTimeout || start.elapsed() >= config.busy_timeout {
+                let over = start.elapsed() >= config.busy_timeout || cancel.load(Ordering::Relaxed);
+                if error.kind() != ErrorKind::LockTimeout || over {
+                    let error = match error.kind() {
+                        ErrorKind::ReadOnly => error.with_hint("mode=ro opens what cannot be written"),
+                        _ => error,
+                    };
                     return Err(error.context(format_args!("journal_mode={mode} cannot be set")));
                 }
                 thread::sleep(Duration::from_millis(10));

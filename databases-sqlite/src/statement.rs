@@ -267,6 +267,7 @@ impl Session {
         drop(statement);
         if let Some(columns) = new_columns
             && keep
+            && request.prepared
         {
             remember(&mut self.columns, &request.sql, columns);
         }
@@ -308,7 +309,7 @@ impl Session {
             if self.is_cancelled() {
                 return Err(cancelled().into());
             }
-            if open.as_ref().is_none_or(|(sql, _)| ***sql != *request.sql) {
+            if open.as_ref().is_none_or(|(sql, _)| !Arc::ptr_eq(sql, &request.sql) && ***sql != *request.sql) {
                 // Back into the cache first, where the next one may evict it.
                 drop(open.take());
                 open = Some((&request.sql, prepare(connection, request, self.keeps_statements())?));

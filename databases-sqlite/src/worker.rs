@@ -260,9 +260,9 @@ impl Worker {
     fn begin_close(&self) {
         let mut queue = self.shared.lock();
         queue.closing = true;
-        if let Some((_, manner)) = queue.running
-            && manner.interruptible
-        {
+        // No handle yet: the database is still being opened, and nobody wants it any more.
+        let stop = queue.running.map_or(queue.interrupt.is_none(), |(_, manner)| manner.interruptible);
+        if stop {
             self.shared.cancel.store(true, Ordering::Relaxed);
             if let Some(interrupt) = &queue.interrupt {
                 interrupt.interrupt();
@@ -335,7 +335,7 @@ fn serve(shared: &Shared, config: &Arc<Config>, reply: oneshot::Sender<Result<Fa
                 work(shared, &mut session);
                 shared.stop();
                 // Closing rolls back, and may checkpoint. The driver panics if SQLite refuses.
-                let _ = catch_unwind(AssertUnwindSafe(move || drop(session)));
+                let _ = catch_unwind(AssertUnwindSafe(move || session.close()));
             }
             Err(error) => {
                 let _ = reply.send(Err(error));

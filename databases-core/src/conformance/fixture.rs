@@ -48,7 +48,7 @@ impl Source {
     /// A new file for each case: `scheme:` and the path.
     #[must_use]
     pub fn new_file(backend: impl Backend, scheme: &str) -> Self {
-        Self { backend: Arc::new(backend), place: Place::File(format!("{scheme}://")) }
+        Self { backend: Arc::new(backend), place: Place::File(format!("{scheme}:///")) }
     }
 
     /// The backend's name.
@@ -224,6 +224,11 @@ impl Fixture {
 
     fn made(&self) -> std::sync::MutexGuard<'_, Made> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of the pools made so far, so that a case can drop the last handle of one.
+    pub(crate) fn forget_pools(&self) {
+        self.made().pools.clear();
     }
 
     /// A name for a table that nobody else has; the table is dropped at the end.

@@ -2,7 +2,7 @@
 //!
 //! A backend crate has one line per database it can reach; each case becomes a named test:
 //!
-//! ```ignore-until-a-backend-is-at-hand
+//! ```text
 //! mod postgres { databases_core::conformance!(|| Source::from_env(Postgres)); }
 //! ```
 //!
@@ -116,7 +116,7 @@ pub fn run(source: Source, case: Case) {
         let (done, finished) = std::sync::mpsc::channel();
         let source = source.clone();
         let thread = std::thread::spawn(move || {
-            let outcome = std::panic::catch_unwind(|| run_on(&source, url.as_deref(), case));
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_on(&source, url.as_deref(), case)));
             let _ = done.send(());
             outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         });

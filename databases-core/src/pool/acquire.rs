@@ -1,6 +1,7 @@
 //! Taking a connection.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -70,7 +71,7 @@ impl Inner {
             return None;
         }
         let lane =
-            state.lanes.iter().filter(|lane| lane.strong_count() < depth).min_by_key(|lane| lane.strong_count())?;
+            state.lanes.iter().filter(|lane| (1..depth).contains(&lane.strong_count())).min_by_key(|lane| lane.strong_count())?;
         // The lock is let go before the lane can be dropped: dropping a slot takes it.
         let lane = lane.upgrade();
         drop(state);
@@ -91,7 +92,7 @@ impl Inner {
     fn is_ready(&self, slot: &Slot, now: Instant) -> bool {
         let member = slot.member.as_ref().expect("a slot has its connection until it is dropped");
         member.is_clean(self.base_status())
-            && !member.suspect
+            && !self.is_suspect(member)
             && (self.single || now.saturating_duration_since(member.idle_since) < PING_AFTER)
             && is_here(member)
     }
@@ -102,9 +103,10 @@ impl Inner {
         if is_here(member) && member.conn.status() != Status::Broken {
             // Dropped half-way, the slot takes the connection back as it is, to be cleaned by the next.
             let until = deadline.min(Instant::now() + self.options().close_timeout);
+            let losses = self.losses.load(Relaxed);
             let works = timeout_at(until, self.check(member)).await;
             if let Ok(true) = works {
-                (member.open, member.dirty, member.suspect) = (false, false, false);
+                (member.open, member.dirty, member.losses) = (false, false, losses);
                 return Ok(slot);
             }
         }
@@ -120,7 +122,7 @@ impl Inner {
             return false;
         }
         let silent = !self.single && member.idle_since.elapsed() >= PING_AFTER;
-        !(member.suspect || silent) || member.conn.ping().await.is_ok()
+        !(self.is_suspect(member) || silent) || member.conn.ping().await.is_ok()
     }
 
     /// Opens a connection in a place that is already ours.
@@ -157,7 +159,7 @@ impl Inner {
     }
 }
 
-fn is_here(member: &Member) -> bool {
+pub(super) fn is_here(member: &Member) -> bool {
     match &member.runtime {
         None => true,
         Some(home) => Handle::try_current().is_ok_and(|here| here.id() == home.id()),

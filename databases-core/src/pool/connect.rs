@@ -1,9 +1,10 @@
 //! Opening connections: in tasks for those who wait, with a deadline, and patiently while a known server is away.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, timeout};
 
 use super::slot::Place;
@@ -22,14 +23,26 @@ impl Inner {
     /// go, because a runtime that is shutting down drops the task, and the task's drop takes the lock.
     #[must_use]
     pub(super) fn plan_connections(self: &Arc<Self>, state: &mut State) -> Vec<(Handle, Attempt)> {
+        self.plan_elsewhere(state, None)
+    }
+
+    /// The same, on any runtime but `not`, which is shutting down.
+    fn plan_elsewhere(self: &Arc<Self>, state: &mut State, not: Option<Id>) -> Vec<(Handle, Attempt)> {
         let mut planned = Vec::new();
         while !state.closed && state.connecting < state.waiters.len() && state.size < self.max {
             let nth = state.connecting;
-            let Some(runtime) = state.waiters.values().nth(nth).map(|waiter| waiter.runtime.clone()) else { break };
+            let mut runtimes = state.waiters.values().map(|waiter| &waiter.runtime);
+            let runtime = match not {
+                None => runtimes.nth(nth),
+                Some(not) => runtimes.find(|runtime| runtime.id() != not),
+            };
+            let Some(runtime) = runtime.cloned() else { break };
             state.size += 1;
             state.connecting += 1;
             let index = state.new_index();
-            planned.push((runtime, Attempt { place: Some(Place::of(self.clone(), index)), inner: self.clone() }));
+            let place = Some(Place::of(self.clone(), index));
+            let attempt = Attempt { place, inner: self.clone(), runtime: runtime.id() };
+            planned.push((runtime, attempt));
         }
         planned
     }
@@ -43,7 +56,9 @@ impl Inner {
         loop {
             let error = match self.open().await {
                 Ok(conn) => {
-                    self.lock().ever_connected = true;
+                    let mut state = self.lock();
+                    (state.ever_connected, state.last_connect_error) = (true, None);
+                    drop(state);
                     let bound = self.config.connector.capabilities().runtime_bound;
                     return Ok((conn, bound.then(Handle::current)));
                 }
@@ -59,7 +74,10 @@ impl Inner {
                 return Err(error);
             }
             let turn = self.backoff.lock().await;
-            tokio::time::sleep(BACKOFF).await;
+            // Once one attempt works the others need not wait.
+            if self.lock().last_connect_error.is_some() {
+                tokio::time::sleep(BACKOFF).await;
+            }
             if !wanted() || self.is_closed() {
                 return Err(error);
             }
@@ -116,7 +134,7 @@ impl Inner {
             runtime,
             open: false,
             dirty: false,
-            suspect: false,
+            losses: self.losses.load(Relaxed),
         }
     }
 }
@@ -131,6 +149,7 @@ pub(super) fn start(planned: Vec<(Handle, Attempt)>) {
 pub(super) struct Attempt {
     inner: Arc<Inner>,
     place: Option<Place>,
+    runtime: Id,
 }
 
 impl Attempt {
@@ -144,32 +163,56 @@ impl Attempt {
                 let member = inner.admit(conn, runtime, place);
                 inner.lock().connecting -= 1;
                 inner.release(member, false);
+                // After a failure nothing was begun for those who still wait; now the server answers.
+                let planned = inner.plan_connections(&mut inner.lock());
+                start(planned);
             }
-            Err(error) => {
-                let failed = {
-                    let mut state = inner.lock();
-                    state.connecting -= 1;
-                    // Waiters go on waiting if somebody else may still serve them.
-                    let hopeless = state.size - 1 == state.connecting && state.connecting == 0;
-                    if hopeless { std::mem::take(&mut state.waiters) } else { Default::default() }
-                };
-                for waiter in failed.into_values() {
-                    let _ = waiter.sender.send(Err(error.duplicate()));
+            Err(error) => inner.attempt_failed(place, &error),
+        }
+    }
+}
+
+impl Inner {
+    /// Tells the first waiter, or all if nothing else can serve them. No new attempt is begun: the next caller or the
+    /// next connection that is given back does that, so a server that refuses everybody is not hammered.
+    fn attempt_failed(self: &Arc<Self>, place: Place, error: &Error) {
+        let mut failed = Vec::new();
+        {
+            let mut state = self.lock();
+            state.connecting -= 1;
+            if state.ever_connected && is_transient(error) {
+                // Given up because nobody waited. Who came since is waited for with a new attempt.
+                drop(state);
+                return drop(place);
+            }
+            let hopeless = state.size == 1;
+            while let Some((_, waiter)) = state.waiters.pop_first() {
+                failed.push(waiter);
+                if !hopeless {
+                    break;
                 }
-                drop(place);
             }
+        }
+        place.give_back_quietly();
+        for waiter in failed {
+            let _ = waiter.sender.send(Err(error.duplicate()));
         }
     }
 }
 
 impl Drop for Attempt {
-    // The runtime was shut down while the connection was being opened.
+    // The runtime was shut down while the connection was being opened, or the driver, hook or provider panicked.
     fn drop(&mut self) {
-        if let Some(place) = self.place.take() {
-            self.inner.lock().connecting -= 1;
-            // Planning anew would choose the same runtime again.
-            place.give_back_quietly();
+        let Some(place) = self.place.take() else { return };
+        if std::thread::panicking() {
+            let error = Error::new(ErrorKind::Internal, "a connection could not be opened: its task panicked");
+            return self.inner.attempt_failed(place, &error);
         }
+        self.inner.lock().connecting -= 1;
+        place.give_back_quietly();
+        // Planning for the same runtime would end here again.
+        let planned = self.inner.plan_elsewhere(&mut self.inner.lock(), Some(self.runtime));
+        start(planned);
     }
 }
 

@@ -7,43 +7,24 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
+use super::acquire::is_here;
 use super::slot::{Place, Slot};
-use super::state::Member;
 use super::{Inner, clean};
 
 /// How often idle connections are looked at, at the most.
 const ROUND: Duration = Duration::from_secs(30);
 
 impl Inner {
-    /// Cleans a connection on its own runtime and then releases it; closes it if that fails.
-    pub(super) fn tidy_then_release(self: &Arc<Self>, member: Member) {
-        let runtime = member.runtime.clone().expect("only runtime-bound connections are cleaned apart");
-        let inner = self.clone();
-        let grace = self.options().close_timeout;
-        // If the runtime is gone the task is dropped unpolled, and the connection with it.
-        let tidy = Tidy { inner: self.clone(), member: Some(member) };
-        runtime.spawn(async move {
-            let mut tidy = tidy;
-            let member = tidy.member.as_mut().expect("taken only below");
-            let cleaned = timeout(grace, clean(&inner, &*member.conn, member.open, member.dirty)).await;
-            if let Ok(Ok(())) = cleaned {
-                (member.open, member.dirty) = (false, false);
-                let member = tidy.member.take().expect("taken only here");
-                inner.release(member, false);
-            }
-        });
-    }
-
-    /// Cleans the idle connections that are not clean, unless somebody takes them first.
-    pub(super) fn tidy_idle(self: &Arc<Self>) {
-        let Ok(runtime) = Handle::try_current() else { return };
+    /// Cleans an idle connection that is not clean, on its own runtime, unless somebody takes it first.
+    pub(super) fn tidy_idle(self: &Arc<Self>, home: Option<Handle>) {
+        let Some(runtime) = home.or_else(|| Handle::try_current().ok()) else { return };
         let weak = Arc::downgrade(self);
         runtime.spawn(async move {
             let Some(inner) = weak.upgrade() else { return };
             let member = {
                 let mut state = inner.lock();
                 let base = inner.base_status();
-                let found = state.idle.iter().position(|member| !member.is_clean(base));
+                let found = state.idle.iter().position(|member| !member.is_clean(base) && is_here(member));
                 found.map(|at| state.idle.remove(at))
             };
             let Some(member) = member else { return };
@@ -151,19 +132,6 @@ impl Inner {
                     inner.refill().await;
                 }
             });
-        }
-    }
-}
-
-struct Tidy {
-    inner: Arc<Inner>,
-    member: Option<Member>,
-}
-
-impl Drop for Tidy {
-    fn drop(&mut self) {
-        if let Some(member) = self.member.take() {
-            self.inner.retire(member);
         }
     }
 }

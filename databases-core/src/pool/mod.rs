@@ -14,6 +14,7 @@ mod state;
 mod tests;
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -125,6 +126,8 @@ pub(crate) struct Inner {
     /// Exactly one connection, which keeps its state: an in-memory database, or force_rollback.
     single: bool,
     state: Mutex<State>,
+    /// How many connections were lost: those that were open then are asked before use.
+    losses: AtomicU64,
     /// Woken whenever a connection is gone, for `close`.
     gone: Notify,
     /// Held while a failed attempt to connect waits for the next: keeps attempts to an absent server few.
@@ -141,6 +144,7 @@ impl Inner {
             max,
             single,
             state: Mutex::default(),
+            losses: AtomicU64::new(0),
             gone: Notify::new(),
             backoff: tokio::sync::Mutex::default(),
         }))
@@ -190,11 +194,15 @@ impl Inner {
                 if state.size == 0 {
                     return Ok(());
                 }
-                state.describe_holders(Instant::now())
+                let opening = match state.connecting {
+                    0 => String::new(),
+                    count => format!(", {count} being opened"),
+                };
+                state.describe_holders(Instant::now()) + &opening
             };
             if tokio::time::timeout_at(deadline, gone).await.is_err() {
                 let message = format!(
-                    "closed, but after {} s some connections are still in use ({left}); they close when given back",
+                    "closed, but after {} s some connections are still open ({left}); they close when given back",
                     grace.as_secs_f64()
                 );
                 return Err(Error::new(ErrorKind::PoolTimeout, message));

@@ -60,7 +60,8 @@ impl Drop for Slot {
         let Some(mut member) = self.member.take() else { return };
         member.open |= self.open.load(Relaxed);
         member.dirty |= self.dirty.load(Relaxed) && !self.inner.single;
-        let discard = self.discard.load(Relaxed) && !self.inner.single;
+        // What a panic interrupted may have left the session in any state.
+        let discard = (self.discard.load(Relaxed) || std::thread::panicking()) && !self.inner.single;
         self.inner.release(member, discard);
     }
 }
@@ -78,21 +79,17 @@ impl Inner {
         let expired = !self.single && member.expires.is_some_and(|at| at <= now);
         if discard || broken || expired || self.is_closed() {
             if broken {
-                self.suspect_idle();
+                self.losses.fetch_add(1, Relaxed);
             }
             self.retire(member);
             return;
         }
         member.idle_since = now;
         let clean = member.is_clean(self.base_status());
-        if !clean && member.runtime.is_some() {
-            // Only its own runtime can clean it; a waiter elsewhere would have to throw it away.
-            self.tidy_then_release(member);
-            return;
-        }
+        let home = member.runtime.clone();
         self.hand_over(member);
         if !clean {
-            self.tidy_idle();
+            self.tidy_idle(home);
         }
     }
 
@@ -150,10 +147,9 @@ impl Inner {
         }
     }
 
-    fn suspect_idle(&self) {
-        for member in &mut self.lock().idle {
-            member.suspect = true;
-        }
+    /// Whether a connection was lost since this one was last known to work.
+    pub(super) fn is_suspect(&self, member: &Member) -> bool {
+        !self.single && member.losses != self.losses.load(Relaxed)
     }
 }
 

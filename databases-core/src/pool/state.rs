@@ -44,8 +44,8 @@ pub(super) struct Member {
     pub(super) open: bool,
     /// Session state was changed.
     pub(super) dirty: bool,
-    /// To be asked before use: another connection was lost since it was last used.
-    pub(super) suspect: bool,
+    /// How many connections had been lost when this one was last known to work: if more were since, it is asked.
+    pub(super) losses: u64,
 }
 
 impl Member {

@@ -47,18 +47,12 @@ impl Blocks {
     #[inline]
     pub(super) fn feed(&mut self, token: &Sig, before: &[Sig; 2]) -> bool {
         match token.kind {
-            Kind::Word => {
-                if self.head != Head::Plain {
-                    self.word(token, before);
-                }
-            }
-            Kind::Punct(b';') => {
-                // PostgreSQL's CREATE RULE .. DO (a; b): there, parentheses keep statements together.
-                if self.stack.is_empty() && (self.parens == 0 || self.kind != DialectKind::Postgres) {
-                    self.head = Head::Start;
-                    self.parens = 0;
-                    return true;
-                }
+            Kind::Word if self.head != Head::Plain => self.word(token, before),
+            // PostgreSQL's CREATE RULE .. DO (a; b): there, parentheses keep statements together.
+            Kind::Punct(b';') if self.stack.is_empty() && (self.parens == 0 || self.kind != DialectKind::Postgres) => {
+                self.head = Head::Start;
+                self.parens = 0;
+                return true;
             }
             Kind::Punct(b'(') => self.parens += 1,
             Kind::Punct(b')') => self.parens = self.parens.saturating_sub(1),
@@ -138,21 +132,21 @@ impl Blocks {
     /// Compound statements nest, and each has an END; expressions have CASE .. END, IF() and REPEAT().
     fn mysql(&mut self, kw: Kw, before: &[Sig; 2]) {
         let last = &before[1];
+        let in_expression = self.stack.last() == Some(&Block::Case);
         match kw {
-            Kw::End if self.stack.is_empty() => {}
+            Kw::End if self.stack.is_empty() || last.kw == Kw::Xa => {}
             Kw::End => drop(self.stack.pop()),
-            _ if last.kw == Kw::End || self.stack.last() == Some(&Block::Case) => {
-                if kw == Kw::Case && last.kw != Kw::End {
-                    self.stack.push(Block::Case);
-                }
-            }
+            // END IF, END LOOP
+            _ if last.kw == Kw::End => {}
+            Kw::Case if in_expression || !self.at_statement(last) => self.stack.push(Block::Case),
+            Kw::Case => self.stack.push(Block::Statements),
+            // Nothing else in an expression has an END.
+            _ if in_expression => {}
             Kw::Begin
                 if !matches!(last.kw, Kw::Xa | Kw::Procedure | Kw::Function | Kw::Trigger | Kw::Event | Kw::Exists) =>
             {
                 self.stack.push(Block::Statements);
             }
-            Kw::Case if self.at_statement(last) => self.stack.push(Block::Statements),
-            Kw::Case => self.stack.push(Block::Case),
             Kw::If | Kw::Loop | Kw::Repeat | Kw::While | Kw::For if self.at_statement(last) => {
                 self.stack.push(Block::Statements);
             }

@@ -355,7 +355,7 @@ impl Classifier {
     #[inline]
     fn body(&mut self, sql: &[u8], token: &Sig, before: &[Sig; 2]) {
         if self.into == Into::Open {
-            self.into_target(token);
+            self.select_into(token);
         }
         self.table(token, before);
         if token.kw == Kw::Returning && self.depth == self.base {
@@ -395,7 +395,7 @@ impl Classifier {
     }
 
     /// SELECT .. INTO: a file, a variable, or on PostgreSQL a new table.
-    fn into_target(&mut self, token: &Sig) {
+    fn select_into(&mut self, token: &Sig) {
         self.into = Into::No;
         match (self.kind, token.kw) {
             (DialectKind::MySql, Kw::Outfile | Kw::Dumpfile) => self.wrote = true,

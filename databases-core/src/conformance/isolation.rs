@@ -1,0 +1,192 @@
+//! Transaction options, and conflicts between transactions.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Barrier;
+
+use super::{Fixture, fails};
+use crate::error::{Error, ErrorKind, Result};
+use crate::executor::Executor;
+use crate::options::{Isolation, TransactionOptions};
+use crate::params;
+use crate::sql::DialectKind;
+
+pub async fn isolation_levels_are_kept_or_refused(f: &Fixture) -> Result<()> {
+    use Isolation::*;
+    let db = f.pool_with(|options| options.max_connections = Some(1))?;
+    let t = f.keyed(&db).await?;
+    for level in [ReadUncommitted, ReadCommitted, RepeatableRead, Serializable] {
+        let begun = db.begin_with(TransactionOptions::new().isolation(level)).await;
+        // SQLite is always serializable, so that level alone is one that it can keep.
+        if f.capabilities().isolation_levels || (level == Serializable && begun.is_ok()) {
+            let tx = begun?;
+            if f.kind() == DialectKind::Postgres {
+                let shown: String = tx.fetch_val("SHOW transaction_isolation", ()).await?;
+                assert_eq!(shown, level.as_sql().to_lowercase());
+            }
+            tx.execute(format!("INSERT INTO {t} (id, n) VALUES (:n, 0)"), params! { n: level as i64 }).await?;
+            tx.commit().await?;
+        } else {
+            fails(begun, ErrorKind::Unsupported);
+            assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await?, 1);
+        }
+    }
+    // The level was that of one transaction.
+    if f.kind() == DialectKind::Postgres {
+        assert_eq!(db.fetch_val::<String>("SHOW transaction_isolation", ()).await?, "read committed");
+    }
+    Ok(())
+}
+
+pub async fn repeatable_read_sees_one_state(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.keyed(&db).await?;
+    let level = if f.capabilities().isolation_levels { Isolation::RepeatableRead } else { Isolation::Serializable };
+    let options = TransactionOptions::new().isolation(level).read_only(f.capabilities().read_only_transactions);
+    let tx = db.begin_with(options).await?;
+    let count = format!("SELECT count(*) FROM {t}");
+    assert_eq!(tx.fetch_val::<i64>(&count, ()).await?, 0);
+    db.execute(format!("INSERT INTO {t} (id, n) VALUES (1, 1)"), ()).await?;
+    assert_eq!(tx.fetch_val::<i64>(&count, ()).await?, 0);
+    tx.commit().await?;
+    assert_eq!(db.fetch_val::<i64>(&count, ()).await?, 1);
+    Ok(())
+}
+
+pub async fn a_read_only_transaction_refuses_writes(f: &Fixture) -> Result<()> {
+    let db = f.pool_with(|options| options.max_connections = Some(1))?;
+    let t = f.keyed(&db).await?;
+    let begun = db.begin_with(TransactionOptions::new().read_only(true)).await;
+    if !f.capabilities().read_only_transactions {
+        fails(begun, ErrorKind::Unsupported);
+        return Ok(());
+    }
+    let tx = begun?;
+    assert_eq!(tx.fetch_val::<i64>(format!("SELECT count(*) FROM {t}"), ()).await?, 0);
+    let insert = format!("INSERT INTO {t} (id, n) VALUES (1, 1)");
+    fails(tx.execute(&insert, ()).await, ErrorKind::ReadOnly);
+    tx.rollback().await?;
+    // The next user may write.
+    db.execute(&insert, ()).await?;
+    let tx = db.begin().await?;
+    tx.execute(format!("DELETE FROM {t}"), ()).await?;
+    tx.commit().await
+}
+
+pub async fn deferrable_is_kept_or_refused(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let options = TransactionOptions::new().isolation(Isolation::Serializable).read_only(true).deferrable(true);
+    let begun = db.begin_with(options).await;
+    if f.capabilities().deferrable {
+        let tx = begun?;
+        assert_eq!(tx.fetch_val::<String>("SHOW transaction_deferrable", ()).await?, "on");
+        tx.commit().await
+    } else {
+        fails(begun, ErrorKind::Unsupported);
+        Ok(())
+    }
+}
+
+pub async fn immediate_and_deferred_are_kept_or_refused(f: &Fixture) -> Result<()> {
+    let db = f.pool_with(|options| options.max_connections = Some(1))?;
+    let t = f.keyed(&db).await?;
+    for (id, options) in [(1, TransactionOptions::new().immediate()), (2, TransactionOptions::new().deferred())] {
+        let begun = db.begin_with(options).await;
+        if f.capabilities().immediate {
+            let tx = begun?;
+            tx.execute(format!("INSERT INTO {t} (id, n) VALUES (:id, 1)"), params! { id }).await?;
+            tx.commit().await?;
+        } else {
+            fails(begun, ErrorKind::Unsupported);
+        }
+    }
+    assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await?, 1);
+    Ok(())
+}
+
+/// Two transactions that write the same two rows in opposite order: one of them must give way, and runs again.
+pub async fn a_transaction_that_lost_a_conflict_runs_again(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.keyed(&db).await?;
+    db.execute(format!("INSERT INTO {t} (id, n) VALUES (1, 0), (2, 0)"), ()).await?;
+    let meeting = Barrier::new(2);
+    let attempts = AtomicU32::new(0);
+    let run = async |first: i64, second: i64| {
+        let tries = AtomicU32::new(0);
+        let work = async |tx: &crate::Transaction| {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            let update = format!("UPDATE {t} SET n = n + 1 WHERE id = :id");
+            tx.execute(&update, params! { id: first }).await?;
+            if tries.fetch_add(1, Ordering::Relaxed) == 0 {
+                // Both have written before either goes on; where one waits for the other to begin, not for long.
+                let _ = tokio::time::timeout(Duration::from_millis(300), meeting.wait()).await;
+            }
+            tx.execute(&update, params! { id: second }).await
+        };
+        db.transaction_with(TransactionOptions::new().retry(20), work).await
+    };
+    let (one, two) = tokio::join!(run(1, 2), run(2, 1));
+    one?;
+    two?;
+    let rows: Vec<(i64,)> = db.fetch_all(format!("SELECT n FROM {t}"), ()).await?;
+    assert_eq!(rows, [(2,), (2,)], "each transaction is there once");
+    // SQLite lets writers in one by one, so nobody loses.
+    assert!(attempts.load(Ordering::Relaxed) >= f.pick(3, 3, 2));
+    Ok(())
+}
+
+pub async fn a_conflict_without_retry_is_a_retryable_error(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.keyed(&db).await?;
+    db.execute(format!("INSERT INTO {t} (id, n) VALUES (1, 0), (2, 0)"), ()).await?;
+    let options = || match f.kind() {
+        // The reader's snapshot is overtaken by the other writer.
+        DialectKind::Sqlite => TransactionOptions::new().deferred(),
+        _ => TransactionOptions::new().isolation(Isolation::RepeatableRead),
+    };
+    let (a, b) = (db.begin_with(options()).await?, db.begin_with(options()).await?);
+    let read = format!("SELECT n FROM {t} WHERE id = 1");
+    let update = |id: i64| (format!("UPDATE {t} SET n = n + 1 WHERE id = :id"), params! { id });
+    a.fetch_val::<i64>(&read, ()).await?;
+    b.fetch_val::<i64>(&read, ()).await?;
+    let failed: Error = if f.kind() == DialectKind::MySql {
+        // InnoDB's repeatable read lets the second writer win; a deadlock is a conflict everywhere.
+        let ((sql, params), (sql2, params2)) = (update(1), update(2));
+        a.execute(sql, params).await?;
+        b.execute(sql2, params2).await?;
+        let ((sql, params), (sql2, params2)) = (update(2), update(1));
+        let (one, two) = tokio::join!(a.execute(sql, params), b.execute(sql2, params2));
+        one.err().or(two.err()).expect("one of the two is ended")
+    } else {
+        let (sql, params) = update(1);
+        a.execute(sql, params).await?;
+        a.commit().await?;
+        let (sql, params) = update(1);
+        b.execute(sql, params).await.expect_err("the row was changed since it was read")
+    };
+    assert!(matches!(failed.kind(), ErrorKind::SerializationFailure | ErrorKind::Deadlock), "{failed:?}");
+    assert!(failed.is_retryable());
+    Ok(())
+}
+
+pub async fn an_error_that_is_no_conflict_is_not_retried(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.keyed(&db).await?;
+    let attempts = AtomicU32::new(0);
+    let work = async |tx: &crate::Transaction| -> Result<()> {
+        attempts.fetch_add(1, Ordering::Relaxed);
+        tx.execute(format!("INSERT INTO {t} (id, n) VALUES (1, 1), (1, 2)"), ()).await?;
+        Ok(())
+    };
+    fails(db.transaction_with(TransactionOptions::new().retry(5), &work).await, ErrorKind::UniqueViolation);
+    assert_eq!(attempts.into_inner(), 1);
+    let attempts = AtomicU32::new(0);
+    let work = async |_: &crate::Transaction| -> Result<()> {
+        attempts.fetch_add(1, Ordering::Relaxed);
+        Err(Error::new(ErrorKind::Deadlock, "made up by the closure, not by the server"))
+    };
+    fails(db.transaction_with(TransactionOptions::new().retry(5), &work).await, ErrorKind::Deadlock);
+    assert_eq!(attempts.into_inner(), 1, "only what the server said counts");
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! Values in the server's types, and the server's values in ours, with a real server.
+
+mod support;
+
+use databases_core::backend::{BackendConnection, Status, TransactionCommand as Tx};
+use databases_core::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
+use databases_core::{
+    Arg, Array, ErrorKind, Params, PoolOptions, TransactionOptions, Value, ValueKind, ValueRef, params,
+};
+use support::{Rows, connect, connect_with, exec, one, request, run, url};
+
+macro_rules! server {
+    () => {
+        match url() {
+            Some(url) => url,
+            None => return,
+        }
+    };
+}
+
+/// Runs with a value and a kind that no Rust type need have.
+async fn echo(c: &dyn BackendConnection, sql: &str, value: Value, kind: ValueKind) -> databases_core::Result<Value> {
+    let mut request = request(c, sql, Params::new().with("v", 1));
+    for arg in &mut request.args {
+        *arg = Arg { value: value.clone(), kind };
+    }
+    let mut rows = Rows::default();
+    c.run(request, &mut rows).await?;
+    let cell = rows.rows[0].get_ref(0)?.to_value();
+    Ok(cell)
+}
+
+fn array(items: Vec<Value>, kind: ValueKind) -> Value {
+    Value::Array(Box::new(Array::new(items, kind)))
+}
+
+/// A value of each kind, and the type that `SELECT :v` has.
+fn values() -> Vec<(Value, ValueKind, &'static str)> {
+    let moment: DateTime = "2024-02-29 01:02:03.000004".parse().unwrap();
+    vec![
+        (Value::Bool(true), ValueKind::Bool, "boolean"),
+        (Value::Int(-5), ValueKind::Int16, "smallint"),
+        (Value::Int(70_000), ValueKind::Int32, "integer"),
+        (Value::Int(i64::MIN), ValueKind::Int, "bigint"),
+        (Value::UInt(7), ValueKind::UInt, "bigint"),
+        (Value::Float(0.5), ValueKind::Float32, "real"),
+        (Value::Float(0.1), ValueKind::Float, "double precision"),
+        (Value::Decimal("1.50".parse().unwrap()), ValueKind::Decimal, "numeric"),
+        (Value::Text("a'b\\ü".into()), ValueKind::Text, "text"),
+        (Value::Bytes(vec![0, 255, 1]), ValueKind::Bytes, "bytea"),
+        (Value::Date(Date::MIN), ValueKind::Date, "date"),
+        (Value::Time(Time::MAX), ValueKind::Time, "time without time zone"),
+        (Value::DateTime(moment), ValueKind::DateTime, "timestamp without time zone"),
+        (Value::Timestamp(moment.assume_utc()), ValueKind::Timestamp, "timestamp with time zone"),
+        (Value::Interval(Interval::new(14, -3, 5)), ValueKind::Interval, "interval"),
+        (Value::Uuid(Uuid::nil()), ValueKind::Uuid, "uuid"),
+        (Value::Json(JsonText::new("{ \"b\": 1,\"a\":1.50 }")), ValueKind::Json, "json"),
+        (array(vec![Value::Int(1), Value::Null], ValueKind::Int32), ValueKind::Array, "integer[]"),
+        (array(vec![], ValueKind::Text), ValueKind::Array, "text[]"),
+    ]
+}
+
+#[tokio::test]
+async fn a_value_comes_back_as_itself() {
+    let url = server!();
+    let mut uncached = PoolOptions::default();
+    uncached.statement_cache_size = 0;
+    for (c, in_transaction) in
+        [(connect(&url).await, false), (connect(&url).await, true), (connect_with(&url, &uncached).await, true)]
+    {
+        if in_transaction {
+            c.transaction(Tx::Begin(TransactionOptions::new())).await.unwrap();
+        }
+        // Twice: prepared now, and from the cache.
+        for _ in 0..2 {
+            for (value, kind, ty) in values() {
+                let found = echo(&*c, "SELECT :v", value.clone(), kind).await.unwrap();
+                let expected = match value {
+                    Value::UInt(7) => Value::Int(7),
+                    value => value,
+                };
+                assert!(found == expected, "{ty}: {found:?}");
+                let found = echo(&*c, "SELECT pg_typeof(:v)::text", expected, kind).await.unwrap();
+                assert!(found == Value::Text(ty.into()), "{ty}");
+                let found = echo(&*c, "SELECT :v IS NULL", Value::Null, kind).await.unwrap();
+                assert!(found == Value::Bool(true), "{ty}");
+                if kind != ValueKind::Array {
+                    let found = echo(&*c, "SELECT pg_typeof(:v)::text", Value::Null, kind).await.unwrap();
+                    assert!(found == Value::Text(ty.into()), "NULL {ty}");
+                }
+            }
+        }
+        let big = echo(&*c, "SELECT :v", Value::UInt(u64::MAX), ValueKind::UInt).await.unwrap();
+        assert!(big == Value::Decimal(u64::MAX.into()));
+        assert!(echo(&*c, "SELECT :v", Value::Null, ValueKind::Any).await.unwrap() == Value::Null);
+        let state = if in_transaction { Status::InTransaction } else { Status::Idle };
+        assert_eq!(c.status(), state);
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_may_be_null_needs_no_cast() {
+    let url = server!();
+    let c = connect(&url).await;
+    exec(&*c, "CREATE TEMP TABLE t (a int, b text, d date, j jsonb)").await;
+    exec(&*c, "INSERT INTO t VALUES (1, 'x', '2024-01-01', '{}'), (2, 'y', '2024-01-02', '[]')").await;
+    c.transaction(Tx::Begin(TransactionOptions::new())).await.unwrap();
+    for _ in 0..2 {
+        for (column, value, kind) in [
+            ("a", Value::Int(1), ValueKind::Int),
+            ("a", Value::Int(1), ValueKind::Int16),
+            ("b", Value::Text("x".into()), ValueKind::Text),
+            ("d", Value::Date("2024-01-01".parse().unwrap()), ValueKind::Date),
+        ] {
+            let sql = format!("SELECT count(*) FROM t WHERE (:v IS NULL OR {column} = :v)");
+            assert!(echo(&*c, &sql, value, kind).await.unwrap() == Value::Int(1), "{sql}");
+            assert!(echo(&*c, &sql, Value::Null, kind).await.unwrap() == Value::Int(2), "{sql}");
+        }
+    }
+    let sum: i64 = one(&*c, "SELECT :a + :b", params! { a: 1_i64, b: 2_i64 }).await.unwrap();
+    assert_eq!(sum, 3);
+    let rows: i64 =
+        one(&*c, "SELECT count(*) FROM unnest(:list) AS x", params! { list: vec![1_i64, 2] }).await.unwrap();
+    assert_eq!(rows, 2);
+    let text: String = one(&*c, "SELECT :n::text", params! { n: 42 }).await.unwrap();
+    assert_eq!(text, "42");
+    assert_eq!(c.status(), Status::InTransaction);
+    c.transaction(Tx::Commit).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_statement_that_cannot_be_prepared_fails_its_transaction() {
+    let url = server!();
+    let c = connect(&url).await;
+    exec(&*c, "CREATE TEMP TABLE t (a int)").await;
+    for (sql, code) in [
+        ("SELECT * FROM nowhere WHERE a = :v", "42P01"),
+        ("SELECT no_such_function(:v)", "42883"),
+        ("SELECT * FROM t WHERE a = :v AND", "42601"),
+        ("SELECT a FROM t WHERE a LIKE :v", "42883"),
+    ] {
+        c.transaction(Tx::Begin(TransactionOptions::new())).await.unwrap();
+        exec(&*c, "INSERT INTO t VALUES (1)").await;
+        c.transaction(Tx::Savepoint(1)).await.unwrap();
+        let error = run(&*c, sql, params! { v: 1 }).await.unwrap_err();
+        assert_eq!((error.code(), c.status()), (Some(code), Status::Failed), "{sql}");
+        c.transaction(Tx::RollbackTo(1)).await.unwrap();
+        assert_eq!(c.status(), Status::InTransaction);
+        assert_eq!(one::<i64>(&*c, "SELECT count(*) FROM t", Params::new()).await.unwrap(), 1);
+        c.transaction(Tx::Rollback).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn values_go_into_columns_of_their_type() {
+    let url = server!();
+    let c = connect(&url).await;
+    exec(&*c, "DROP TYPE IF EXISTS pgb_mood CASCADE").await;
+    exec(&*c, "CREATE TYPE pgb_mood AS ENUM ('sad', 'ok')").await;
+    exec(&*c, "DROP DOMAIN IF EXISTS pgb_small CASCADE").await;
+    exec(&*c, "CREATE DOMAIN pgb_small AS int CHECK (VALUE < 100)").await;
+    exec(
+        &*c,
+        "CREATE TEMP TABLE t (i2 int2, i4 int4, r real, n numeric(20, 3), v varchar(9), c char(4), b bytea, \
+         ts timestamp, tz timestamptz, jb jsonb, js json, m pgb_mood, s pgb_small, ip inet, ms pgb_mood[], ids int[], \
+         tx text)",
+    )
+    .await;
+    let json = JsonText::new("{\"a\":1}");
+    let moment: DateTime = "2024-02-29 01:02:03".parse().unwrap();
+    let sql = "INSERT INTO t VALUES (:i, :i, :r, :n, :v, :c, :b, :ts, :ts, :j, :j, :m, :s, :ip, :ms, :ids, :j)";
+    let p = || {
+        params! {
+            i: 7_i64, r: 0.1_f64, n: "1.5".parse::<Decimal>().unwrap(), v: "vv", c: "cc", b: vec![1_u8, 2],
+            ts: moment.assume_utc(), j: json.clone(), m: "ok", s: 9_i64, ip: "10.0.0.1", ms: vec!["ok", "sad"],
+            ids: vec![1_i64, 2],
+        }
+    };
+    // `i` is int2 by its first use, and int4 by its second: the server refuses that by itself.
+    let error = run(&*c, sql, p()).await.unwrap_err();
+    assert!(matches!(error.code(), Some("42P08" | "42804")), "{error:?}");
+    let sql = sql.replacen(":i, :i", ":i, 7", 1).replacen(":ts, :ts", ":ts, NULL", 1).replacen(":j, :j", "NULL, :j", 1);
+    let sql = sql.replacen(":ids, :j)", ":ids, NULL)", 1);
+    run(&*c, &sql, p()).await.unwrap();
+    run(&*c, "INSERT INTO t (tz, jb) VALUES (:ts, :j)", params! { ts: moment, j: json.clone() }).await.unwrap();
+    for transaction in [true, false] {
+        if transaction {
+            c.transaction(Tx::Begin(TransactionOptions::new())).await.unwrap();
+        }
+        // Any value into a text column goes as its text, as the server writes it.
+        for (column, expected) in [("tx", "9"), ("v", "9"), ("c", "9   ")] {
+            let sql = format!("INSERT INTO t ({column}) VALUES (:n) RETURNING {column}");
+            let text: String = one(&*c, &sql, params! { n: 9 }).await.unwrap();
+            assert_eq!(text, expected);
+            exec(&*c, &format!("DELETE FROM t WHERE {column} = '9'")).await;
+        }
+        run(&*c, "INSERT INTO t (tx) VALUES (:j)", params! { j: json.clone() }).await.unwrap();
+        if transaction {
+            c.transaction(Tx::Rollback).await.unwrap();
+        }
+    }
+    let (_, rows) = run(&*c, "SELECT * FROM t", Params::new()).await.unwrap();
+    let row = &rows[0];
+    let types: Vec<_> = row.columns().iter().map(|column| column.type_name().to_owned()).collect();
+    assert_eq!(types[11..16], ["pgb_mood", "int4", "inet", "_pgb_mood", "_int4"]);
+    assert_eq!(row.get::<i16>("i2").unwrap(), 7);
+    assert_eq!(row.get::<f32>("r").unwrap(), 0.1);
+    assert_eq!(row.get::<Decimal>("n").unwrap().as_str(), "1.500");
+    assert_eq!(row.get::<String>("c").unwrap(), "cc  ");
+    assert_eq!(row.get::<String>("m").unwrap(), "ok");
+    assert_eq!(row.get::<i32>("s").unwrap(), 9);
+    assert!(matches!(row.get_ref("ip").unwrap(), ValueRef::Other { type_name: "inet", .. }));
+    assert_eq!(row.get_raw("i2").unwrap(), Some(&[0, 7][..]));
+    let ValueRef::Array(moods) = row.get_ref("ms").unwrap() else { panic!("an array") };
+    assert!(moods.items() == [Value::Text("ok".into()), Value::Text("sad".into())]);
+    assert_eq!(rows[1].get::<Timestamp>("tz").unwrap(), moment.assume_utc());
+    assert_eq!(rows[2].get::<String>("tx").unwrap(), json.as_str());
+    // What came as the server's bytes goes back as such.
+    let ip = row.get_ref("ip").unwrap().to_value();
+    let found = echo(&*c, "SELECT count(*) FROM t WHERE ip = :v", ip, ValueKind::Other).await.unwrap();
+    assert!(found == Value::Int(1));
+    let missing: Option<i64> = one(&*c, "SELECT i4::bigint FROM t WHERE i4 IS NULL", Params::new()).await.unwrap();
+    assert_eq!(missing, None);
+
+    for (sql, p, kind) in [
+        ("INSERT INTO t (i2) VALUES (:v)", params! { v: 40_000 }, ErrorKind::Encode),
+        ("INSERT INTO t (n) VALUES (:v)", params! { v: 0.1 }, ErrorKind::Encode),
+        ("INSERT INTO t (i4) VALUES (:v)", params! { v: true }, ErrorKind::Encode),
+        ("INSERT INTO t (b) VALUES (:v)", params! { v: "hunter2" }, ErrorKind::Encode),
+        ("SELECT count(*) FROM t WHERE tx = :v", params! { v: 5 }, ErrorKind::UndefinedFunction),
+        ("INSERT INTO t (s) VALUES (:v)", params! { v: 100 }, ErrorKind::CheckViolation),
+        ("INSERT INTO t (m) VALUES (:v)", params! { v: "hunter2" }, ErrorKind::Database),
+        ("INSERT INTO t (ip) VALUES (:v)", params! { v: "hunter2" }, ErrorKind::Database),
+        ("SELECT :v::text::int", params! { v: "hunter2" }, ErrorKind::Database),
+        ("SELECT count(*) FROM t WHERE i4 = ANY(:v)", params! { v: vec!["hunter2"] }, ErrorKind::Encode),
+    ] {
+        let error = run(&*c, sql, p).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{sql}: {error:?}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        assert_eq!(c.status(), Status::Idle);
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_writes_is_read() {
+    let url = server!();
+    let c = connect(&url).await;
+    for (sql, expected) in [
+        ("1.50::numeric", Value::Decimal("1.50".parse().unwrap())),
+        ("'NaN'::numeric", Value::Decimal(Decimal::nan())),
+        ("1e131071::numeric", Value::Decimal("1e131071".parse().unwrap())),
+        ("'infinity'::date", Value::Date(Date::INFINITY)),
+        ("'0044-03-15 BC'::date", Value::Date("0044-03-15 BC".parse().unwrap())),
+        ("'-infinity'::timestamptz", Value::Timestamp(Timestamp::NEG_INFINITY)),
+        ("'24:00'::time", Value::Time(Time::MAX)),
+        ("'1 mon -2 days 03:00:00.5'::interval", Value::Interval(Interval::new(1, -2, 10_800_500_000))),
+        ("'x'::\"char\"", Value::Text("x".into())),
+        ("'n'::name", Value::Text("n".into())),
+        ("'<a/>'::xml", Value::Text("<a/>".into())),
+        ("4294967295::oid", Value::Int(4_294_967_295)),
+        ("'{\"a\": 1}'::jsonb", Value::Json(JsonText::new("{\"a\": 1}"))),
+        ("'{1,NULL,3}'::int8[]", array(vec![Value::Int(1), Value::Null, Value::Int(3)], ValueKind::Int)),
+        ("'[0:1]={1,2}'::int4[]", array(vec![Value::Int(1), Value::Int(2)], ValueKind::Int32)),
+        ("'{}'::text[]", array(vec![], ValueKind::Text)),
+        ("pg_sleep(0)", Value::Null),
+        ("'1 2'::int2vector", array(vec![Value::Int(1), Value::Int(2)], ValueKind::Int16)),
+    ] {
+        let (_, rows) = run(&*c, &format!("SELECT {sql}"), Params::new()).await.unwrap();
+        let found = rows[0].get_ref(0).unwrap().to_value();
+        assert!(found == expected, "{sql}: {found:?}");
+    }
+    for sql in ["'{{1,2},{3,4}}'::int4[]", "ROW(1, 2)", "int4range(1, 5)", "'12:00+02'::timetz", "'1.2.3.4'::inet"] {
+        let (_, rows) = run(&*c, &format!("SELECT {sql}, 1"), Params::new()).await.unwrap();
+        assert!(matches!(rows[0].get_ref(0).unwrap(), ValueRef::Other { .. }), "{sql}");
+        assert_eq!(rows[0].get::<i32>(1).unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn errors_name_what_they_are_about_and_no_values() {
+    let url = server!();
+    let c = connect(&url).await;
+    exec(&*c, "CREATE TEMP TABLE p (id int PRIMARY KEY)").await;
+    exec(
+        &*c,
+        "CREATE TEMP TABLE t (a int, \"b C\" text NOT NULL, p int REFERENCES p, CONSTRAINT ab UNIQUE (a, \"b C\"), \
+         CONSTRAINT positive CHECK (a > 0))",
+    )
+    .await;
+    exec(&*c, "INSERT INTO t VALUES (1, 'hunter2', NULL)").await;
+    for (sql, kind, constraint, columns) in [
+        ("INSERT INTO t VALUES (1, 'hunter2')", ErrorKind::UniqueViolation, Some("ab"), &["a", "b C"] as &[&str]),
+        ("INSERT INTO t VALUES (2, 'hunter2', 7)", ErrorKind::ForeignKeyViolation, Some("t_p_fkey"), &["p"]),
+        ("INSERT INTO t VALUES (2, NULL)", ErrorKind::NotNullViolation, None, &["b C"]),
+        ("INSERT INTO t VALUES (-1, 'hunter2')", ErrorKind::CheckViolation, Some("positive"), &[]),
+    ] {
+        let error = run(&*c, sql, Params::new()).await.unwrap_err();
+        assert_eq!((error.kind(), error.constraint(), error.table()), (kind, constraint, Some("t")), "{sql}");
+        assert_eq!(error.columns(), columns, "{sql}");
+        assert!(error.detail().is_some());
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+    for (sql, kind) in [
+        ("SELEC 1", ErrorKind::Syntax),
+        ("SELECT * FROM nowhere", ErrorKind::UndefinedTable),
+        ("SELECT nothing FROM t", ErrorKind::UndefinedColumn),
+        ("SELECT no_such_function()", ErrorKind::UndefinedFunction),
+        ("SELECT 'abc'::int", ErrorKind::Database),
+    ] {
+        assert_eq!(run(&*c, sql, Params::new()).await.unwrap_err().kind(), kind, "{sql}");
+    }
+    exec(&*c, "SET statement_timeout = 20").await;
+    let error = run(&*c, "SELECT pg_sleep(5)", Params::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::StatementTimeout, databases_core::Effect::RolledBack));
+    exec(&*c, "RESET statement_timeout").await;
+    let error = run(&*c, "SELECT 'hunter2'::date", Params::new()).await.unwrap_err();
+    assert!(!error.to_string().contains("hunter2"));
+    assert!(error.detail().unwrap().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn many_rows_of_changing_kinds_keep_their_values() {
+    let url = server!();
+    let c = connect(&url).await;
+    exec(&*c, "CREATE TEMP TABLE t (n int, x text)").await;
+    let rows = (0..300).map(|n| {
+        let mut row = Params::new().with("n", n);
+        match n % 3 {
+            0 => row.push("x", Value::Null),
+            1 => row.push("x", "text"),
+            _ => row.push("x", JsonText::new("{}")),
+        }
+        Ok(request(&*c, "INSERT INTO t VALUES (:n, :x)", row))
+    });
+    assert_eq!(c.run_many(&mut support::Many { requests: rows }).await.unwrap(), 300);
+    let (_, rows) = run(&*c, "SELECT count(*) FROM t GROUP BY x ORDER BY x", Params::new()).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.get::<i64>(0).unwrap()).collect::<Vec<_>>(), [100, 100, 100]);
+}
