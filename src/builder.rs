@@ -12,6 +12,8 @@ use futures_core::future::BoxFuture;
 use crate::database::Database;
 use crate::dispatch::backend_for;
 
+type Adjust = Box<dyn FnOnce(&mut PoolOptions) + Send>;
+
 /// Sets the options of a [`Database`]. Made by [`Database::builder`].
 ///
 /// An option beats the URL's. Wrong values are reported by [`connect`](Self::connect) and
@@ -38,7 +40,7 @@ use crate::dispatch::backend_for;
 pub struct DatabaseBuilder {
     url: Result<DatabaseUrl>,
     backends: Vec<Arc<dyn Backend>>,
-    adjust: Vec<Box<dyn FnOnce(&mut PoolOptions) + Send>>,
+    adjust: Vec<Adjust>,
     after_connect: Option<AfterConnect>,
     password_provider: Option<PasswordProvider>,
 }

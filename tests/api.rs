@@ -29,7 +29,7 @@ async fn count(db: &impl Executor) -> databases::Result<i64> {
 // Word for word from the design, where it stands as the contract; only the assertions between the lines are added.
 #[tokio::test]
 async fn the_code_of_the_design_compiles_and_runs() -> databases::Result<()> {
-    let texts = vec!["x".to_owned(), "y".to_owned()];
+    let texts = ["x".to_owned(), "y".to_owned()];
 
     let db = Database::connect("sqlite::memory:").await?; // or postgres://…, mysql://…
     db.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT, done BOOLEAN)", ()).await?;

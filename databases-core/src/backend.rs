@@ -398,7 +398,9 @@ pub trait NativeConnection: Send {
 }
 
 // Backends are chosen at run time, so the traits must stay dyn-compatible.
-const _: (Option<&dyn Backend>, Option<&dyn Connector>, Option<&dyn BackendConnection>) = (None, None, None);
+const _: Option<&dyn Backend> = None;
+const _: Option<&dyn Connector> = None;
+const _: Option<&dyn BackendConnection> = None;
 
 /// The error of a statement that the server counts other placeholders in than our scanner.
 #[must_use]

@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use crate::backend::{BackendConnection, NativeConnection, ServerInfo, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::TransactionOptions;
@@ -75,7 +77,8 @@ impl Connection {
         E: From<Error>,
         F: AsyncFnOnce(&Transaction) -> Result<T, E> + Clone,
     {
-        run_closure_with(async || self.begin_with(options.clone()).await, options.retries, f).await
+        let begin = || -> BoxFuture<'_, _> { Box::pin(self.begin_with(options.clone())) };
+        run_closure_with(begin, options.retries, f).await
     }
 
     /// What the server is.

@@ -231,9 +231,7 @@ impl FromValue for f64 {
         const EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
         match &value {
             ValueRef::Float(v) => Ok(*v),
-            #[expect(clippy::cast_precision_loss, reason = "checked to be exact")]
             ValueRef::Int(v) if v.unsigned_abs() <= EXACT => Ok(*v as f64),
-            #[expect(clippy::cast_precision_loss, reason = "checked to be exact")]
             ValueRef::UInt(v) if *v <= EXACT => Ok(*v as f64),
             ValueRef::Decimal(v) => v.to_f64_exact().ok_or_else(|| out_of_range::<Self>(&value)),
             ValueRef::Int(_) | ValueRef::UInt(_) => Err(out_of_range::<Self>(&value)),
@@ -245,7 +243,6 @@ impl FromValue for f64 {
 impl FromValue for f32 {
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
         let wide = f64::from_value(value)?;
-        #[expect(clippy::cast_possible_truncation, reason = "checked to be exact on the next line")]
         let narrow = wide as f32;
         if f64::from(narrow) == wide || wide.is_nan() {
             Ok(narrow)

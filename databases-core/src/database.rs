@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use crate::backend::{ExecResult, RowSink, ServerInfo};
 use crate::connection::Connection;
@@ -115,7 +116,8 @@ impl Pool {
         E: From<Error>,
         F: AsyncFnOnce(&Transaction) -> Result<T, E> + Clone,
     {
-        run_closure_with(async || self.begin_with(options.clone()).await, options.retries, f).await
+        let begin = || -> BoxFuture<'_, _> { Box::pin(self.begin_with(options.clone())) };
+        run_closure_with(begin, options.retries, f).await
     }
 
     /// The backend's name.

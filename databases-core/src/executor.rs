@@ -76,7 +76,7 @@ const _: Option<&dyn RawExecutor> = None;
 
 /// Runs SQL and gives typed rows. In scope, every [`RawExecutor`] has it.
 ///
-/// A query is `&str`, `String`, [`sql`](crate::sql)`(..)` with options, or a sea-query statement; parameters are `()`,
+/// A query is `&str`, `String`, [`sql`](crate::sql())`(..)` with options, or a sea-query statement; parameters are `()`,
 /// [`params!`](crate::params!), a `#[derive(Params)]` struct, a map or pairs.
 ///
 /// # Errors

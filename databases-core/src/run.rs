@@ -345,7 +345,10 @@ where
                 }
                 Ok(None)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                open.handle.note(&error);
+                Err(error)
+            }
         }
     }))
 }

@@ -33,10 +33,22 @@ struct State {
 
 struct Level {
     id: u64,
-    /// The handle is gone without commit or rollback: to be rolled back before anything else is sent.
-    dropped: bool,
+    phase: Phase,
+    /// Its savepoint is known to be there. Not while it is opened, when there is nothing in it to undo, nor while it is
+    /// released, when it does not matter to whoever dropped the future whether its work is kept.
+    marked: bool,
     streaming: bool,
     over: Option<Over>,
+}
+
+/// Where a transaction or savepoint is between its opening and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// BEGIN, COMMIT or the like is under way, and somebody waits for it.
+    Changing,
+    Open,
+    /// The handle is gone without commit or rollback: to be rolled back before anything else is sent.
+    Dropped,
 }
 
 /// Why a handle may no longer be used.
@@ -70,7 +82,7 @@ impl Session {
 
     /// A session on a connection that the pool has not got yet.
     pub(crate) fn over(inner: Arc<Inner>, conn: Arc<dyn BackendConnection>, slot: Option<Slot>) -> Arc<Self> {
-        let base = Level { id: 0, dropped: false, streaming: false, over: None };
+        let base = Level { id: 0, phase: Phase::Open, marked: false, streaming: false, over: None };
         let state = State { levels: vec![base], next_id: 1, in_flight: 0, retryable: false };
         Arc::new(Self { inner, conn, slot, state: Mutex::new(state), unwinding: tokio::sync::Mutex::default() })
     }
@@ -104,7 +116,11 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let open = self.lock().levels.len() > 1;
+        let open = {
+            let state = self.lock();
+            let marked = state.levels.iter().any(|level| level.marked);
+            marked || (state.levels.len() > 1 && !self.force_rollback())
+        };
         if let Some(slot) = &self.slot {
             slot.set_open(open);
         }
@@ -143,7 +159,7 @@ impl Handle {
                 let mut state = self.session.lock();
                 self.check_level(&state)?;
                 match state.levels.get(self.level + 1) {
-                    Some(child) if child.dropped => true,
+                    Some(child) if child.phase == Phase::Dropped => true,
                     Some(_) => return Err(busy("a nested transaction is open on this handle")),
                     None if state.levels[self.level].streaming => {
                         return Err(busy("a stream is open on this handle"));
@@ -169,17 +185,19 @@ impl Handle {
     }
 
     fn check_level(&self, state: &State) -> Result<()> {
+        // With an outer transaction goes everything inside it.
+        if state.levels.iter().take(self.level).any(|outer| outer.phase == Phase::Dropped) {
+            return Err(outer_is_over());
+        }
         match state.levels.get(self.level) {
             Some(level) if level.id == self.id => level.over.map_or(Ok(()), |over| Err(over.error())),
-            _ => Err(Over::RolledBack.error()),
+            _ => Err(outer_is_over()),
         }
     }
 
     fn check_status(&self, state: &mut State, status: Status) -> Result<()> {
         match status {
-            Status::Broken => {
-                Err(Error::new(ErrorKind::Disconnected, "the connection is closed").with_effect(Effect::NotSent))
-            }
+            Status::Broken => Err(gone()),
             Status::Failed if self.level > 0 => Err(Error::new(
                 ErrorKind::TransactionFailed,
                 "an earlier statement of this transaction failed; nothing runs until it is rolled back",
@@ -207,6 +225,10 @@ impl Handle {
         let mut state = self.session.lock();
         if let Err(error) = &result {
             state.retryable = error.is_retryable();
+            // A statement that could not be stopped is still under way: nothing may be sent behind it.
+            if error.kind() == ErrorKind::StatementTimeout && status == Status::Busy && self.level > 0 {
+                state.abandon(self.level);
+            }
         }
         if self.level > 0 && status == Status::Idle && state.levels.len() > 1 {
             let over = if result.is_ok() { Over::Committed } else { Over::RolledBack };
@@ -216,6 +238,11 @@ impl Handle {
             }
         }
         result
+    }
+
+    /// Remembers an error that came later than the call, as in the middle of a stream.
+    pub(crate) fn note(&self, error: &Error) {
+        self.session.lock().retryable = error.is_retryable();
     }
 
     /// Opens a transaction, or a savepoint inside one.
@@ -235,6 +262,7 @@ impl Handle {
             }
             TransactionCommand::Savepoint(level)
         };
+        let nested = matches!(command, TransactionCommand::Savepoint(_));
         let id = {
             let mut state = self.session.lock();
             if state.in_flight > 1 {
@@ -244,22 +272,29 @@ impl Handle {
             }
             let id = state.next_id;
             state.next_id += 1;
-            // Dropped until it is known to be open, so that a dropped future leaves nothing behind.
-            state.levels.push(Level { id, dropped: true, streaming: false, over: None });
+            state.levels.push(Level { id, phase: Phase::Changing, marked: false, streaming: false, over: None });
             id
         };
         drop(in_flight.finished());
-        let began = self.conn().transaction(command).await;
-        let mut state = self.session.lock();
-        match began {
+        let began = Self { session: self.session.clone(), level, id };
+        let mut change = Change { handle: &began, then: Phase::Dropped };
+        match self.conn().transaction(command).await {
             Ok(()) => {
-                state.levels[level].dropped = false;
+                change.then = Phase::Open;
+                drop(change);
+                let mut state = self.session.lock();
                 state.retryable = false;
-                Ok(Self { session: self.session.clone(), level, id })
+                if let Some(level) = state.levels.get_mut(level) {
+                    level.marked = true;
+                }
+                drop(state);
+                Ok(began)
             }
             Err(error) => {
+                drop(change);
+                let mut state = self.session.lock();
                 state.retryable = error.is_retryable();
-                if self.conn().status() != Status::InTransaction || level > 1 {
+                if self.conn().status() != Status::InTransaction || nested {
                     state.levels.truncate(level);
                 }
                 Err(error)
@@ -281,11 +316,11 @@ impl Handle {
         // From here on the handle counts as dropped: whatever happens, what is not committed is rolled back.
         let (failed, over) = {
             let mut state = self.session.lock();
-            let child_open = state.levels.get(self.level + 1).is_some_and(|child| !child.dropped);
+            let child_open = state.levels.get(self.level + 1).is_some_and(|child| child.phase != Phase::Dropped);
             let Some(level) = state.levels.get_mut(self.level).filter(|level| level.id == self.id) else {
-                return Err(Over::RolledBack.error());
+                return if keep { Err(outer_is_over()) } else { Ok(()) };
             };
-            level.dropped = true;
+            level.phase = Phase::Dropped;
             let streaming = level.streaming;
             let mut over = level.over;
             if child_open || streaming {
@@ -295,6 +330,13 @@ impl Handle {
             let status = self.conn().status();
             if over.is_none() && status == Status::Idle {
                 over = Some(Over::RolledBack);
+            }
+            if keep && matches!(over, None | Some(Over::Abandoned)) && status == Status::Broken {
+                return Err(gone());
+            }
+            if state.levels.iter().take(self.level).any(|outer| outer.phase == Phase::Dropped) {
+                // It goes with its outer transaction.
+                return if keep { Err(outer_is_over()) } else { Ok(()) };
             }
             (status == Status::Failed, over)
         };
@@ -324,7 +366,12 @@ impl Handle {
         }
         let outermost = self.level == 1 && !self.session.force_rollback();
         let command = if outermost { TransactionCommand::Commit } else { TransactionCommand::Release(self.level) };
+        // Nobody may roll it back while COMMIT is under way and waited for.
+        self.set_phase(Phase::Changing);
+        self.set_marked(false);
+        let change = Change { handle: self, then: Phase::Dropped };
         let ended = self.conn().transaction(command).await;
+        drop(change);
         let mut state = self.session.lock();
         match ended {
             Ok(()) => {
@@ -333,6 +380,8 @@ impl Handle {
             }
             Err(error) => {
                 state.retryable = error.is_retryable();
+                drop(state);
+                self.set_marked(true);
                 if outermost && error.kind() == ErrorKind::Disconnected && error.effect() != Effect::NotSent {
                     return Err(error.with_kind(ErrorKind::CommitOutcomeUnknown).with_effect(Effect::Unknown));
                 }
@@ -343,15 +392,27 @@ impl Handle {
 
     /// The handle is gone without commit or rollback.
     pub(crate) fn abandon(&self) {
+        self.set_phase(Phase::Dropped);
+        if std::thread::panicking() {
+            self.session.mark_discard();
+        }
+    }
+
+    fn set_marked(&self, marked: bool) {
         let mut state = self.session.lock();
         if let Some(level) = state.levels.get_mut(self.level)
             && level.id == self.id
         {
-            level.dropped = true;
+            level.marked = marked;
         }
-        drop(state);
-        if std::thread::panicking() {
-            self.session.mark_discard();
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        let mut state = self.session.lock();
+        if let Some(level) = state.levels.get_mut(self.level)
+            && level.id == self.id
+        {
+            level.phase = phase;
         }
     }
 
@@ -366,6 +427,13 @@ impl Handle {
 }
 
 impl State {
+    /// The transaction at `level` can only be rolled back.
+    fn abandon(&mut self, level: usize) {
+        for level in self.levels.iter_mut().skip(level) {
+            level.over.get_or_insert(Over::Abandoned);
+        }
+    }
+
     fn end_all(&mut self, over: Over) {
         for level in &mut self.levels[1..] {
             level.over.get_or_insert(over);
@@ -389,19 +457,19 @@ impl Session {
     /// Rolls back the dropped transaction at `level` and all inside it.
     async fn unwind(&self, level: usize) -> Result<()> {
         let turn = self.unwinding.lock().await;
-        if self.lock().levels.get(level).is_none_or(|level| !level.dropped) {
-            return Ok(()); // Somebody else was faster.
-        }
+        let marked = match self.lock().levels.get(level) {
+            Some(level) if level.phase == Phase::Dropped => level.marked,
+            _ => return Ok(()), // Somebody else was faster.
+        };
         if self.conn.status() == Status::Busy {
             self.settle().await?;
         }
         let undone = match self.conn.status() {
-            Status::Broken => {
-                Err(Error::new(ErrorKind::Disconnected, "the connection is closed").with_effect(Effect::NotSent))
-            }
+            Status::Broken => Err(gone()),
             Status::Idle => Ok(()),
             _ if level == 1 && !self.force_rollback() => self.conn.transaction(TransactionCommand::Rollback).await,
-            _ => self.conn.transaction(TransactionCommand::RollbackTo(level)).await,
+            _ if marked => self.conn.transaction(TransactionCommand::RollbackTo(level)).await,
+            _ => Ok(()),
         };
         drop(turn);
         let mut state = self.lock();
@@ -435,11 +503,29 @@ impl Drop for InFlight<'_> {
         let mut state = self.handle.session.lock();
         state.in_flight -= 1;
         if !self.done && self.handle.level > 0 {
-            for level in state.levels.iter_mut().skip(self.handle.level) {
-                level.over.get_or_insert(Over::Abandoned);
-            }
+            state.abandon(self.handle.level);
         }
     }
+}
+
+/// A step that changes what a handle stands for; dropped before it is done, it leaves a dropped transaction.
+struct Change<'a> {
+    handle: &'a Handle,
+    then: Phase,
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.handle.set_phase(self.then);
+    }
+}
+
+fn outer_is_over() -> Error {
+    Error::new(ErrorKind::TransactionEnded, "the transaction around this one is over, and this one with it")
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Disconnected, "the connection is closed").with_effect(Effect::NotSent)
 }
 
 fn busy(why: &str) -> Error {

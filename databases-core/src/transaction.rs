@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use crate::error::{Error, Result};
 use crate::options::TransactionOptions;
 use crate::session::Handle;
@@ -137,8 +139,9 @@ where
 }
 
 /// Runs clones of `f`, each in a transaction of its own, until one commits, fails for good, or `retries` are used up.
-pub(crate) async fn run_closure_with<T, E, F>(
-    begin: impl AsyncFn() -> Result<Transaction>,
+pub(crate) async fn run_closure_with<'a, T, E, F>(
+    // Boxed: with an async closure here the future would not be Send when `f` captures references.
+    begin: impl Fn() -> BoxFuture<'a, Result<Transaction>>,
     retries: u32,
     f: F,
 ) -> Result<T, E>

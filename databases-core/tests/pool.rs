@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use support::{Connect, Does, Driver, Fake, Gate, pool_of, pool_with, settle_tasks, within};
-use tokio::time::{Instant, advance, sleep, timeout};
 use ::databases_core;
 use databases_core::backend::Status;
 use databases_core::{Connection, Error, ErrorKind, Executor, FromRow, Pool, PoolConfig, PoolOptions, Result, Row};
+use futures_util::StreamExt as _;
+use support::{Connect, Does, Driver, Fake, Gate, pool_of, pool_with, settle_tasks, within};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 const fn secs(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -296,11 +296,8 @@ async fn cancelling_on_many_threads_loses_no_connection() {
 async fn an_acquire_timeout_says_who_holds_what_and_how_many_wait() {
     let fake = Fake::new();
     fake.on("SELECT many", Does::Rows(10));
-    let pool = pool_with(
-        &fake,
-        |options| (options.max_connections, options.acquire_timeout) = (Some(3), secs(2)),
-        |_| (),
-    );
+    let pool =
+        pool_with(&fake, |options| (options.max_connections, options.acquire_timeout) = (Some(3), secs(2)), |_| ());
     let _transaction = within(pool.begin()).await.unwrap();
     advance(secs(10)).await;
     let _connection = within(pool.acquire()).await.unwrap();
@@ -335,11 +332,8 @@ async fn an_acquire_timeout_says_who_holds_what_and_how_many_wait() {
 #[tokio::test(start_paused = true)]
 async fn an_acquire_timeout_names_the_last_connect_error_until_a_connection_works() {
     let fake = Fake::new();
-    let pool = pool_with(
-        &fake,
-        |options| (options.max_connections, options.acquire_timeout) = (Some(1), secs(2)),
-        |_| (),
-    );
+    let pool =
+        pool_with(&fake, |options| (options.max_connections, options.acquire_timeout) = (Some(1), secs(2)), |_| ());
     within(pool.execute("SELECT 1", ())).await.unwrap();
     fake.connect(Connect::Fails(ErrorKind::Connect));
     fake.set_status(0, Status::Broken);
@@ -471,16 +465,44 @@ async fn connect_timeout_covers_password_handshake_and_hook() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn times_without_end_are_no_panic() {
+    let fake = Fake::new().no_reset();
+    let pool = pool_with(
+        &fake,
+        |options| {
+            options.max_connections = Some(1);
+            for time in [
+                &mut options.acquire_timeout,
+                &mut options.connect_timeout,
+                &mut options.idle_timeout,
+                &mut options.max_lifetime,
+                &mut options.close_timeout,
+            ] {
+                *time = Duration::MAX;
+            }
+            options.statement_timeout = Some(Duration::MAX);
+        },
+        |_| (),
+    );
+    drop(within(pool.begin()).await.unwrap());
+    let held = hold(&pool, 1).await;
+    let mut waiter = Box::pin(pool.execute("FROB it", ()));
+    assert!(poll_once(&mut waiter).is_pending());
+    drop(held);
+    within(waiter).await.unwrap();
+    within(pool.execute("SELECT 1", ())).await.unwrap();
+    within(pool.close()).await.unwrap();
+    sound(&fake);
+}
+
 // ---- time -------------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
 async fn connections_end_within_their_lifetime_and_not_all_at_once() {
     let fake = Fake::new();
-    let pool = pool_with(
-        &fake,
-        |options| (options.max_lifetime, options.idle_timeout) = (secs(1000), Duration::ZERO),
-        |_| (),
-    );
+    let pool =
+        pool_with(&fake, |options| (options.max_lifetime, options.idle_timeout) = (secs(1000), Duration::ZERO), |_| ());
     drop(hold(&pool, 10).await);
     sleep(secs(899)).await;
     assert_eq!(fake.counts().gone, 0);
@@ -573,7 +595,11 @@ async fn a_connection_that_died_idle_is_replaced_unseen() {
         let pool = pool_of(&fake, 1);
         within(pool.execute("SELECT 1", ())).await.unwrap();
         sleep(secs(31)).await;
-        if hangs { fake.ping_takes(secs(3600)) } else { fake.cut(0) }
+        if hangs {
+            fake.ping_takes(secs(3600))
+        } else {
+            fake.cut(0)
+        }
         within(pool.execute("INSERT 2", ())).await.unwrap();
         assert_eq!((fake.counts().pings, fake.counts().connects), (1, 2));
         assert_eq!(fake.log(1), ["INSERT 2"]);
@@ -871,7 +897,10 @@ async fn close_fails_waiters_and_waits_for_those_in_use() {
     assert_eq!(within(waiter).await.unwrap().unwrap_err().kind(), ErrorKind::PoolClosed);
     assert_eq!(within(pool.execute("SELECT 1", ())).await.unwrap_err().kind(), ErrorKind::PoolClosed);
     assert_eq!(within(pool.begin()).await.unwrap_err().kind(), ErrorKind::PoolClosed);
-    assert_eq!(within(pool.execute_many("INSERT 1", Vec::<()>::new())).await.unwrap_err().kind(), ErrorKind::PoolClosed);
+    assert_eq!(
+        within(pool.execute_many("INSERT 1", Vec::<()>::new())).await.unwrap_err().kind(),
+        ErrorKind::PoolClosed
+    );
     assert!(pool.is_closed());
     // Those in use go on working.
     within(held[0].execute("SELECT 2", ())).await.unwrap();
@@ -1080,11 +1109,21 @@ fn runtimes_take_turns(kept: bool, cases: &[Leaves]) {
                     let before = std::time::Instant::now();
                     runtime.block_on(async {
                         let got = timeout(secs(60), pool.execute("INSERT 'a'", ())).await;
-                        got.unwrap_or_else(|_| panic!("hangs: {case}")).unwrap_or_else(|error| panic!("{case}: {error}"));
+                        got.unwrap_or_else(|_| panic!("hangs: {case}"))
+                            .unwrap_or_else(|error| panic!("{case}: {error}"));
                         timeout(secs(60), leave(&fake, &pool, *what)).await.expect("hangs");
                     });
                     assert!(before.elapsed() < secs(15), "{case}: {:?}", before.elapsed());
                     if kept { parked.push(runtime) } else { drop(runtime) }
+                }
+                // Driven again, the others find their places taken, and take nothing back.
+                for runtime in &parked {
+                    runtime.block_on(sleep(Duration::from_millis(400)));
+                }
+                let status = pool.status();
+                assert_eq!((status.in_use, status.connecting, status.waiting), (0, 0, 0), "{case}");
+                if kept {
+                    assert_eq!((status.size, fake.live()), (status.idle, status.idle), "{case}");
                 }
                 let used = fake.counts().connects;
                 assert!(!bound || used >= 3, "{case}: a foreign connection is replaced");
@@ -1099,30 +1138,16 @@ fn runtimes_take_turns(kept: bool, cases: &[Leaves]) {
 #[test]
 fn a_pool_outlives_the_runtimes_it_was_used_on() {
     use Leaves::*;
-    let cases = [
-        Clean,
-        DroppedTransaction,
-        DroppedStatement,
-        ChangedSession,
-        DroppedWaiter,
-        DroppedWhileConnecting,
-        Expired,
-    ];
+    let cases =
+        [Clean, DroppedTransaction, DroppedStatement, ChangedSession, DroppedWaiter, DroppedWhileConnecting, Expired];
     runtimes_take_turns(false, &cases);
 }
 
 #[test]
 fn a_pool_moves_on_from_a_runtime_that_is_no_longer_driven() {
     use Leaves::*;
-    let cases = [
-        Clean,
-        DroppedTransaction,
-        DroppedStatement,
-        ChangedSession,
-        DroppedWaiter,
-        DroppedWhileConnecting,
-        Expired,
-    ];
+    let cases =
+        [Clean, DroppedTransaction, DroppedStatement, ChangedSession, DroppedWaiter, DroppedWhileConnecting, Expired];
     runtimes_take_turns(true, &cases);
 }
 

@@ -1,6 +1,7 @@
 //! The prepared statements of one connection: an LRU by text and parameter types.
 
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashlink::LruCache;
@@ -20,6 +21,8 @@ pub(crate) struct Prepared {
     pub(crate) has_text: bool,
     /// The types that the server was told; empty if none.
     pub(crate) types: Box<[Type]>,
+    /// Whether arguments have fitted it once: then a change of the schema may be why others do not.
+    pub(crate) has_fitted: AtomicBool,
 }
 
 impl Prepared {
@@ -27,7 +30,7 @@ impl Prepared {
         let params: Box<[_]> = statement.params().iter().map(Param::new).collect();
         let has_text = params.iter().any(Param::is_text);
         let plan = Plan::of(&statement);
-        Arc::new(Self { statement, params, plan, has_text, types: types.into() })
+        Arc::new(Self { statement, params, plan, has_text, types: types.into(), has_fitted: AtomicBool::new(false) })
     }
 }
 

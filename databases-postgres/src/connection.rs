@@ -1,7 +1,7 @@
 //! One session: statements in, rows out.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -120,11 +120,26 @@ impl PgConnection {
     }
 
     /// The statement and its encoded arguments.
-    async fn bind(&self, request: &Request) -> Result<(Arc<Prepared>, Encoded)> {
+    pub(crate) async fn bind(&self, request: &Request) -> Result<(Arc<Prepared>, Encoded)> {
         check(request)?;
-        let prepared = self.prepare(&request.sql, &request.args, request.prepared).await?;
-        let encoded = Encoded::new(&request.args, &prepared.params)?;
-        Ok((prepared, encoded))
+        loop {
+            let prepared = self.prepare(&request.sql, &request.args, request.prepared).await?;
+            let error = match Encoded::new(&request.args, &prepared.params) {
+                Ok(encoded) => {
+                    prepared.has_fitted.store(true, Relaxed);
+                    return Ok((prepared, encoded));
+                }
+                Err(error) => error,
+            };
+            if error.kind() != ErrorKind::Encode {
+                return Err(error);
+            }
+            // Columns may have other types by now than when this was prepared. What never fitted is not kept either.
+            self.statements.remove_all(&request.sql);
+            if !prepared.has_fitted.load(Relaxed) {
+                return Err(error);
+            }
+        }
     }
 
     /// Whether `error` is about a plan that the server has thrown away, and running again cannot do harm.
@@ -157,7 +172,7 @@ impl PgConnection {
 }
 
 /// What can be told before anything is sent.
-pub(crate) fn check(request: &Request) -> Result<()> {
+fn check(request: &Request) -> Result<()> {
     if request.sql.len() > MAX_MESSAGE_BYTES {
         return Err(Error::new(ErrorKind::LimitExceeded, "the statement is longer than 1 GiB"));
     }

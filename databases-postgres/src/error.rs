@@ -160,7 +160,8 @@ pub(crate) fn into_io(error: tokio_postgres::Error) -> Option<io::Error> {
 /// Whether the statement's plan or name is no longer what the server has.
 pub(crate) fn is_stale(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|error| match error.code().code() {
-        "26000" => true,
+        // The last three: columns have other types than those that the parameters were given when it was prepared.
+        "26000" | "42804" | "42883" | "42846" => true,
         // One code for much; the routine has the same name in every language of messages.
         "0A000" => {
             error.routine() == Some("RevalidateCachedQuery")

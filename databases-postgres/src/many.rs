@@ -11,7 +11,7 @@ use databases_core::{Error, Result};
 use tokio_postgres::Client;
 
 use crate::cache::Prepared;
-use crate::connection::{PgConnection, affected, check};
+use crate::connection::{PgConnection, affected};
 use crate::encode::Encoded;
 use crate::session::Session;
 
@@ -77,12 +77,12 @@ pub(crate) async fn run_many(connection: &PgConnection, requests: &mut dyn Reque
     // One round per statement text or set of types: preparing another waits until nothing is in flight, since the
     // driver reads its answer only behind theirs.
     while let Some(request) = next.take() {
-        let prepared = prepare(connection, &request).await.map_err(|error| at(error, index))?;
+        let (prepared, encoded) = connection.bind(&request).await.map_err(|error| at(error, index))?;
         let mut op = connection.session.op();
         let client = connection.client().await?;
         op.sending();
         let mut flight = InFlight { queue: VecDeque::new(), index, rows: 0, session: &connection.session };
-        let result = round(&client, &prepared, &mut flight, request, requests).await;
+        let result = round(&client, &prepared, &mut flight, (request, encoded), requests).await;
         op.finish();
         rows += flight.rows;
         index = flight.index;
@@ -96,21 +96,13 @@ async fn round<'a>(
     client: &'a Client,
     prepared: &'a Arc<Prepared>,
     flight: &mut InFlight<'a>,
-    first: Request,
+    first: (Request, Encoded),
     requests: &mut dyn Requests,
 ) -> Result<Option<Request>> {
-    let sql = first.sql.clone();
-    let mut request = first;
+    let (mut request, mut encoded) = first;
+    let sql = request.sql.clone();
     loop {
         let index = flight.index + flight.queue.len();
-        let encoded = match Encoded::new(&request.args, &prepared.params) {
-            Ok(encoded) => encoded,
-            Err(error) => {
-                // An earlier row's error goes first.
-                flight.drain().await?;
-                return Err(at(error, index));
-            }
-        };
         if flight.queue.len() == WINDOW {
             flight.pop().await?;
         }
@@ -122,7 +114,17 @@ async fn round<'a>(
             }))
             .await;
         match pull(requests, index + 1) {
-            Ok(Some(next)) if next.sql == sql && prepared.serves(&next.args) => request = next,
+            Ok(Some(next)) if next.sql == sql && prepared.serves(&next.args) => {
+                encoded = match Encoded::new(&next.args, &prepared.params) {
+                    Ok(encoded) => encoded,
+                    Err(error) => {
+                        // An earlier row's error goes first.
+                        flight.drain().await?;
+                        return Err(at(error, index + 1));
+                    }
+                };
+                request = next;
+            }
             Ok(next) => {
                 flight.drain().await?;
                 return Ok(next);
@@ -144,9 +146,4 @@ fn at(error: Error, index: usize) -> Error {
         Some(_) => error,
         None => error.with_batch_index(index),
     }
-}
-
-async fn prepare(connection: &PgConnection, request: &Request) -> Result<Arc<Prepared>> {
-    check(request)?;
-    connection.prepare(&request.sql, &request.args, request.prepared).await
 }

@@ -170,6 +170,29 @@ async fn a_dropped_statement_is_cancelled_and_hits_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_prepare_that_waits_for_a_lock_is_cancelled_too() {
+    let url = server!();
+    let (c, other) = (connect(&url).await, connect(&url).await);
+    exec(&*other, "DROP TABLE IF EXISTS pgb_locked").await;
+    exec(&*other, "CREATE TABLE pgb_locked (n int)").await;
+    other.transaction(begin()).await.unwrap();
+    exec(&*other, "LOCK TABLE pgb_locked IN ACCESS EXCLUSIVE MODE").await;
+    for in_transaction in [false, true] {
+        if in_transaction {
+            c.transaction(begin()).await.unwrap();
+        }
+        dropped_after(4, run(&*c, "SELECT * FROM pgb_locked WHERE n = :n", params! { n: 1 })).await;
+        assert_eq!(c.status(), Status::Busy);
+        tokio::time::timeout(Duration::from_secs(5), c.settle()).await.expect("settles");
+        assert_eq!(c.status(), if in_transaction { Status::Failed } else { Status::Idle });
+    }
+    c.transaction(Tx::Rollback).await.unwrap();
+    assert_eq!(one::<i32>(&*c, "SELECT 1", Params::new()).await.unwrap(), 1);
+    other.transaction(Tx::Rollback).await.unwrap();
+    exec(&*other, "DROP TABLE pgb_locked").await;
+}
+
+#[tokio::test]
 async fn every_dropped_call_leaves_a_known_state() {
     let url = server!();
     let c = connect(&url).await;
@@ -373,6 +396,37 @@ async fn a_stale_plan_is_prepared_again_outside_of_a_transaction() {
     assert_eq!(error.code(), Some("0A000"));
     c.transaction(Tx::Rollback).await.unwrap();
     assert_eq!(run(&*c, select, Params::new()).await.unwrap().1[0].len(), 2);
+}
+
+#[tokio::test]
+async fn parameters_follow_a_column_that_has_changed_its_type() {
+    let url = server!();
+    let c = connect(&url).await;
+    let insert = "INSERT INTO t VALUES (:v)";
+    let bool_or_int = |n: i32| {
+        if n % 2 == 0 {
+            params! { v: true }
+        } else {
+            params! { v: 5 }
+        }
+    };
+    for n in 0..4 {
+        exec(&*c, &format!("CREATE TEMP TABLE t (v {})", if n % 2 == 0 { "bool" } else { "int" })).await;
+        if n == 2 {
+            let rows = (0..3).map(|_| Ok(request(&*c, insert, bool_or_int(n))));
+            assert_eq!(c.run_many(&mut Many { requests: rows }).await.unwrap(), 3);
+        }
+        run(&*c, insert, bool_or_int(n)).await.unwrap();
+        let error = run(&*c, insert, bool_or_int(n + 1)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Encode);
+        exec(&*c, "DROP TABLE t").await;
+    }
+    // Here only the server can see it: text was fine for the column that was text.
+    exec(&*c, "CREATE TEMP TABLE t (v text)").await;
+    run(&*c, insert, params! { v: "7" }).await.unwrap();
+    exec(&*c, "ALTER TABLE t ALTER v TYPE int USING v::int").await;
+    run(&*c, insert, params! { v: "7" }).await.unwrap();
+    assert_eq!(one::<i64>(&*c, "SELECT sum(v) FROM t", Params::new()).await.unwrap(), 14);
 }
 
 #[tokio::test]

@@ -5,5 +5,8 @@ mod file {
 }
 
 mod memory {
-    databases_core::conformance!(|| databases_core::conformance::Source::url(databases_sqlite::Sqlite, "sqlite::memory:"));
+    databases_core::conformance!(|| databases_core::conformance::Source::url(
+        databases_sqlite::Sqlite,
+        "sqlite::memory:"
+    ));
 }

@@ -109,8 +109,8 @@ async fn debug_prints_no_values_and_no_password() -> Result<()> {
 
 #[tokio::test]
 async fn a_database_tells_where_and_what_it_is() -> Result<()> {
-    let db = Database::connect("sqlite::memory:?acquire_timeout=50ms").await?;
-    assert_eq!(db.url().to_string(), "sqlite::memory:?acquire_timeout=50ms");
+    let db = Database::connect("sqlite::memory:?acquire_timeout=500ms").await?;
+    assert_eq!(db.url().to_string(), "sqlite::memory:?acquire_timeout=500ms");
     assert_eq!(db.url().scheme(), "sqlite");
     assert_eq!(db.backend(), "sqlite");
     let server = db.server_info().await?;
@@ -162,7 +162,7 @@ async fn after_close_everything_is_pool_closed() -> Result<()> {
 
 #[tokio::test]
 async fn close_waits_for_those_at_work_and_then_names_them() -> Result<()> {
-    let db = Database::builder("sqlite::memory:").close_timeout(Duration::from_millis(20)).connect().await?;
+    let db = Database::builder("sqlite::memory:").close_timeout(Duration::from_millis(500)).connect().await?;
     let tx = db.begin().await?;
     let error = db.close().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PoolTimeout);
@@ -208,16 +208,16 @@ async fn native_lends_the_drivers_connection_of_the_right_type_only() -> Result<
 async fn the_builder_takes_every_option_and_reports_bad_ones_when_it_connects() -> Result<()> {
     let connects = Arc::new(AtomicU32::new(0));
     let counted = connects.clone();
-    let second = Duration::from_secs(1);
+    let time = Duration::from_secs(20);
     let builder = Database::builder(String::from("sqlite::memory:"))
         .min_connections(0)
         .max_connections(1)
-        .acquire_timeout(second)
-        .connect_timeout(second)
-        .idle_timeout(second)
-        .max_lifetime(second)
-        .close_timeout(second)
-        .statement_timeout(second)
+        .acquire_timeout(time)
+        .connect_timeout(time)
+        .idle_timeout(time)
+        .max_lifetime(time)
+        .close_timeout(time)
+        .statement_timeout(time)
         .statement_cache_size(3)
         .force_rollback(false)
         .option("foreign_keys", "off")

@@ -59,7 +59,11 @@ pub async fn execute_many_pulls_rows_as_they_are_sent(f: &Fixture) -> Result<()>
     let rows = (0..).map(|id: i64| {
         pulled.fetch_add(1, Ordering::Relaxed);
         // The row that ends an endless iterator: its parameters do not match.
-        if id < 20_000 { params! { id, body: "x" } } else { params! { id, wrong: "x" } }
+        if id < 20_000 {
+            params! { id, body: "x" }
+        } else {
+            params! { id, wrong: "x" }
+        }
     });
     let insert = format!("INSERT INTO {t} (id, body) VALUES (:id, :body)");
     fails(db.execute_many(insert, rows).await, ErrorKind::Parameters);
@@ -143,7 +147,17 @@ pub async fn execute_script_runs_several_statements(f: &Fixture) -> Result<()> {
     .await?;
     let rows: Vec<(i64, String)> = db.fetch_all(format!("SELECT id, body FROM {t} ORDER BY id"), ()).await?;
     assert_eq!(rows, [(1, "a;b".into()), (3, "it's".into())]);
-    db.execute_script("").await?;
+    Ok(())
+}
+
+pub async fn execute_script_of_nothing_does_nothing(f: &Fixture) -> Result<()> {
+    let db = f.pool_with(|options| options.max_connections = Some(1))?;
+    for script in ["", " \n", "-- nothing\n", ";;", "SELECT 1; ; SELECT 2;; -- done"] {
+        if let Err(error) = db.execute_script(script).await {
+            panic!("{script:?}: {error:?}");
+        }
+        assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await?, 1);
+    }
     Ok(())
 }
 

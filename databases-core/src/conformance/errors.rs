@@ -72,12 +72,16 @@ pub async fn a_not_null_violation_names_its_column(f: &Fixture) -> Result<()> {
     let db = f.pool()?;
     let (_, t) = constrained(f, &db).await?;
     let insert = format!("INSERT INTO {t} (id, name) VALUES (:id, :name)");
-    let error = fails(db.execute(&insert, params! { id: 731_337, name: None::<&str> }).await, ErrorKind::NotNullViolation);
+    let error =
+        fails(db.execute(&insert, params! { id: 731_337, name: None::<&str> }).await, ErrorKind::NotNullViolation);
     prints_no_value(&error);
     assert_eq!(columns(&error), ["name"]);
     assert_eq!(error.table(), f.pick(Some(&*t), None, Some(&*t)).or(error.table()));
     // A column that is left out has no value either.
-    let error = fails(db.execute(format!("INSERT INTO {t} (id) VALUES (:id)"), params! { id: 731_337 }).await, ErrorKind::NotNullViolation);
+    let error = fails(
+        db.execute(format!("INSERT INTO {t} (id) VALUES (:id)"), params! { id: 731_337 }).await,
+        ErrorKind::NotNullViolation,
+    );
     prints_no_value(&error);
     assert_eq!(columns(&error), ["name"]);
     Ok(())
@@ -168,7 +172,10 @@ pub async fn errors_that_repeat_values_keep_them_out_of_sight(f: &Fixture) -> Re
     // A cell that does not fit is not printed either.
     db.execute(format!("UPDATE {t} SET body = :v"), params! { v: CANARY }).await?;
     prints_no_value(&fails(db.fetch_val::<i64>(format!("SELECT body FROM {t}"), ()).await, ErrorKind::Decode));
-    prints_no_value(&fails(db.fetch_val::<crate::types::Date>(format!("SELECT body FROM {t}"), ()).await, ErrorKind::Decode));
+    prints_no_value(&fails(
+        db.fetch_val::<crate::types::Date>(format!("SELECT body FROM {t}"), ()).await,
+        ErrorKind::Decode,
+    ));
     prints_no_value(&fails(db.execute("SELECT :a", params! { b: CANARY }).await, ErrorKind::Parameters));
     Ok(())
 }

@@ -78,6 +78,17 @@ pub(super) fn is_required(backend: &str) -> bool {
     std::env::var("TEST_REQUIRE_BACKENDS").unwrap_or_default().split(',').any(|name| name.trim() == backend)
 }
 
+/// Says `message` once, past the capture of test output: what is left out is seen without asking.
+pub(super) fn say(message: &str) {
+    use std::io::Write as _;
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if !said.iter().any(|earlier| earlier == message) {
+        let _ = writeln!(std::io::stderr(), "conformance: {message}");
+        said.push(message.to_owned());
+    }
+}
+
 /// Makes names that no other case, process or run has.
 fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -163,7 +174,7 @@ impl Fixture {
 
     /// Says on a test's output that a claim is not made, instead of leaving it out in silence.
     pub(crate) fn not_claimed(&self, what: &str) {
-        println!("not claimed by {}: {what}", self.backend_name());
+        say(&format!("not claimed by {}: {what}", self.backend_name()));
     }
 
     /// One of three texts, by the family.

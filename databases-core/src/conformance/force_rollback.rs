@@ -97,7 +97,11 @@ pub async fn forced_calls_take_turns_on_one_connection(f: &Fixture) -> Result<()
         .map(|id| {
             let (db, t) = (db.clone(), t.clone());
             tokio::spawn(async move {
-                if id % 2 == 0 { insert(&db, &t, id).await } else { db.transaction(async |tx| insert(tx, &t, id).await).await }
+                if id % 2 == 0 {
+                    insert(&db, &t, id).await
+                } else {
+                    db.transaction(async |tx| insert(tx, &t, id).await).await
+                }
             })
         })
         .collect();

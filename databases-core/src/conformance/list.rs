@@ -53,6 +53,7 @@ macro_rules! conformance {
             bulk::execute_many_in_a_transaction_undoes_only_itself [FullSql, Savepoints];
             bulk::execute_many_gives_types_that_change_from_row_to_row [FullSql];
             bulk::execute_script_runs_several_statements [FullSql];
+            bulk::execute_script_of_nothing_does_nothing [FullSql];
             bulk::execute_script_stops_at_the_first_error [FullSql];
             bulk::execute_script_in_a_transaction_is_part_of_it [FullSql];
             bulk::execute_script_with_its_own_commit_is_refused_in_a_transaction [FullSql];
@@ -102,7 +103,7 @@ macro_rules! conformance {
             types::u64_round_trips_as_far_as_the_column_goes [FullSql];
             types::f32_round_trips [FullSql];
             types::f64_round_trips [];
-            types::the_sign_of_negative_zero_is_kept_but_on_sqlite [FullSql];
+            types::negative_zero_is_zero_and_keeps_its_sign_on_postgresql [FullSql];
             types::nan_and_infinity_are_kept_or_refused [FullSql];
             types::decimal_round_trips [FullSql];
             types::a_decimal_of_many_digits_is_kept_or_refused [FullSql];
@@ -132,6 +133,7 @@ macro_rules! conformance {
             values::the_type_asked_for_decides_and_is_exact [];
             values::a_sum_of_integers_is_read_as_an_integer [FullSql];
             values::a_type_of_ones_own_is_a_parameter_and_a_result [];
+            values::columns_read_as_values_have_the_kinds_of_their_server [FullSql];
             transactions::commit_keeps_and_rollback_undoes [Transactions];
             transactions::a_dropped_transaction_is_rolled_back_before_reuse [Transactions];
             transactions::an_empty_transaction_commits [Transactions];
@@ -171,6 +173,8 @@ macro_rules! conformance {
             sessions::native_of_the_wrong_type_names_the_right_one [];
             sessions::after_connect_runs_once_for_each_connection [];
             sessions::search_path_of_the_url_holds_on_every_connection [FullSql, TwoConnections];
+            sessions::pragmas_that_read_run_on_a_pool_and_those_that_change_do_not [FullSql];
+            sessions::the_password_provider_is_asked_for_each_connection [FullSql];
             force_rollback::forced_data_is_there_until_close_and_gone_afterwards [FullSql, TwoConnections];
             force_rollback::forced_data_is_gone_when_the_last_handle_drops [FullSql, TwoConnections];
             force_rollback::forced_errors_undo_only_their_own_statement [FullSql, TwoConnections];

@@ -109,14 +109,15 @@ pub fn run(source: Source, case: Case) {
     if urls.is_empty() {
         let message = format!("left out: {backend} has no URL in TEST_DATABASE_URLS");
         assert!(!fixture::is_required(backend), "{message}, and TEST_REQUIRE_BACKENDS names it");
-        println!("{message}");
+        fixture::say(&message);
     }
     for url in urls {
         // On a thread of its own, so that a case that blocks its thread cannot hang the suite either.
         let (done, finished) = std::sync::mpsc::channel();
         let source = source.clone();
         let thread = std::thread::spawn(move || {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_on(&source, url.as_deref(), case)));
+            let outcome =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_on(&source, url.as_deref(), case)));
             let _ = done.send(());
             outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         });
@@ -136,7 +137,8 @@ fn run_on(source: &Source, url: Option<&str>, case: Case) {
         Err(error) => panic!("no fixture for {}: {error:?}", source.backend_name()),
     };
     if let Some(missing) = case.needs.iter().find(|need| !fixture.has(**need)) {
-        println!("not claimed by {}: {missing:?}", fixture.backend_name());
+        fixture.not_claimed(&format!("{missing:?}"));
+        println!("{} needs {missing:?}", case.name);
         return;
     }
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -16,7 +16,11 @@ pub async fn a_nested_commit_is_part_of_the_outer_transaction(f: &Fixture) -> Re
         insert(&inner, &t, 2).await?;
         inner.commit().await?;
         insert(&tx, &t, 3).await?;
-        if keep { tx.commit().await? } else { tx.rollback().await? }
+        if keep {
+            tx.commit().await?
+        } else {
+            tx.rollback().await?
+        }
         assert_eq!(ids(&db, &t).await?, [1, 2, 3]);
     }
     Ok(())

@@ -96,7 +96,14 @@ pub async fn cancelled_waiters_pass_their_turn_on(f: &Fixture) -> Result<()> {
     for _ in 0..max {
         held.push(db.acquire().await?);
     }
-    let waiters: Vec<_> = (0..9).map(|_| tokio::spawn({ let db = db.clone(); async move { db.acquire().await.map(drop) } })).collect();
+    let waiters: Vec<_> = (0..9)
+        .map(|_| {
+            tokio::spawn({
+                let db = db.clone();
+                async move { db.acquire().await.map(drop) }
+            })
+        })
+        .collect();
     while db.status().waiting < 9 {
         tokio::task::yield_now().await;
     }

@@ -96,7 +96,10 @@ pub async fn rows_outlive_their_connection(f: &Fixture) -> Result<()> {
     let row: Row = db.fetch_one(format!("SELECT * FROM {t}"), ()).await?;
     db.close().await?;
     let other = row.clone();
-    assert_eq!(tokio::spawn(async move { row.get::<String>("body").map(|body| body.len()) }).await.expect("no panic")?, 100_000);
+    assert_eq!(
+        tokio::spawn(async move { row.get::<String>("body").map(|body| body.len()) }).await.expect("no panic")?,
+        100_000
+    );
     assert_eq!(other.get::<i64>(0)?, 1);
     Ok(())
 }

@@ -61,7 +61,10 @@ pub async fn session_defaults_hold_again_after_a_reset(f: &Fixture) -> Result<()
     let db = f.pool_with(|options| options.max_connections = Some(1))?;
     let (spoil, read) = f.pick(
         ("SET TimeZone = 'America/New_York'", "SELECT current_setting('TimeZone') = 'UTC'"),
-        ("SET time_zone = '+05:00', sql_mode = ''", "SELECT @@time_zone = '+00:00' AND @@sql_mode LIKE '%STRICT_TRANS_TABLES%'"),
+        (
+            "SET time_zone = '+05:00', sql_mode = ''",
+            "SELECT @@time_zone = '+00:00' AND @@sql_mode LIKE '%STRICT_TRANS_TABLES%'",
+        ),
         ("PRAGMA foreign_keys = OFF", "SELECT foreign_keys = 1 FROM pragma_foreign_keys"),
     );
     assert!(db.fetch_val::<bool>(read, ()).await?, "from the start");
@@ -111,16 +114,20 @@ pub async fn after_connect_runs_once_for_each_connection(f: &Fixture) -> Result<
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     let runs = Arc::new(AtomicU32::new(0));
-    let db = f.pool_config(f.url(), |options| options.max_connections = Some(1), |config| {
-        let runs = runs.clone();
-        config.after_connect = Some(Arc::new(move |conn| {
-            runs.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async move {
-                assert_eq!(conn.fetch_val::<i64>("SELECT 1", ()).await?, 1);
-                Ok(())
-            })
-        }));
-    })?;
+    let db = f.pool_config(
+        f.url(),
+        |options| options.max_connections = Some(1),
+        |config| {
+            let runs = runs.clone();
+            config.after_connect = Some(Arc::new(move |conn| {
+                runs.fetch_add(1, Ordering::Relaxed);
+                Box::pin(async move {
+                    assert_eq!(conn.fetch_val::<i64>("SELECT 1", ()).await?, 1);
+                    Ok(())
+                })
+            }));
+        },
+    )?;
     for _ in 0..3 {
         db.fetch_val::<i64>("SELECT 1", ()).await?;
     }
@@ -158,5 +165,47 @@ pub async fn search_path_of_the_url_holds_on_every_connection(f: &Fixture) -> Re
     }
     db.close().await?;
     admin.execute(format!("DROP SCHEMA {schema} CASCADE"), ()).await?;
+    Ok(())
+}
+
+pub async fn pragmas_that_read_run_on_a_pool_and_those_that_change_do_not(f: &Fixture) -> Result<()> {
+    if f.kind() != DialectKind::Sqlite {
+        f.not_claimed("PRAGMA and ATTACH");
+        return Ok(());
+    }
+    let db = f.pool()?;
+    let t = f.notes(&db).await?;
+    let rows: Vec<crate::Row> = db.fetch_all(format!("PRAGMA table_info({t})"), ()).await?;
+    assert_eq!(rows.len(), 2);
+    assert_eq!(db.fetch_val::<i64>("PRAGMA foreign_keys", ()).await?, 1);
+    for sql in ["PRAGMA foreign_keys = OFF", "ATTACH ':memory:' AS other", "PRAGMA busy_timeout(5)"] {
+        fails(db.execute(sql, ()).await, ErrorKind::Unsupported);
+    }
+    Ok(())
+}
+
+pub async fn the_password_provider_is_asked_for_each_connection(f: &Fixture) -> Result<()> {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let Some(password) = f.url().password().map(str::to_owned) else {
+        f.not_claimed("passwords");
+        return Ok(());
+    };
+    let asked = Arc::new(AtomicU32::new(0));
+    let db = f.pool_config(
+        &f.url().without_password(),
+        |_| {},
+        |config| {
+            let asked = asked.clone();
+            config.password_provider = Some(Arc::new(move || {
+                asked.fetch_add(1, Ordering::Relaxed);
+                let password = password.clone();
+                Box::pin(async move { Ok(password) })
+            }));
+        },
+    )?;
+    let (one, two) = (db.acquire().await?, db.acquire().await?);
+    assert_eq!(one.fetch_val::<i64>("SELECT 1", ()).await? + two.fetch_val::<i64>("SELECT 1", ()).await?, 2);
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
     Ok(())
 }

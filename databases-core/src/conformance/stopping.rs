@@ -26,7 +26,9 @@ pub async fn a_statement_that_is_too_slow_is_stopped_and_the_pool_works_on(f: &F
 }
 
 pub async fn the_statement_timeout_of_the_pool_is_the_default(f: &Fixture) -> Result<()> {
-    let db = f.pool_url(|url| Ok(url.with_option("statement_timeout", "0.2s").or_else(|_| url.with_option("statement_timeout", "0.2"))?));
+    let db = f.pool_url(|url| {
+        Ok(url.with_option("statement_timeout", "0.2s").or_else(|_| url.with_option("statement_timeout", "0.2"))?)
+    });
     let db = match db {
         Ok(db) => db,
         Err(_) => f.pool_with(|options| options.statement_timeout = Some(Duration::from_millis(200)))?,
@@ -45,7 +47,13 @@ pub async fn a_timeout_in_a_transaction_leaves_it_to_be_rolled_back(f: &Fixture)
     insert(&tx, &t, 1).await?;
     let slow = sql(f.endless()).timeout(Duration::from_millis(200));
     fails(tx.fetch_val::<i64>(slow, ()).await, ErrorKind::StatementTimeout);
-    tx.rollback().await?;
+    let ended = tx.rollback().await;
+    if f.kind() == crate::sql::DialectKind::MySql {
+        // The driver cannot go on behind a call that was dropped: the connection is gone, and the server rolls back.
+        fails(ended, ErrorKind::Disconnected);
+    } else {
+        ended?;
+    }
     assert_eq!(ids(&db, &t).await?, []);
     Ok(())
 }

@@ -200,7 +200,9 @@ pub async fn statements_of_one_connection_may_be_joined(f: &Fixture) -> Result<(
     Ok(())
 }
 
-pub async fn an_error_fails_the_transaction_on_postgresql_and_undoes_one_statement_elsewhere(f: &Fixture) -> Result<()> {
+pub async fn an_error_fails_the_transaction_on_postgresql_and_undoes_one_statement_elsewhere(
+    f: &Fixture,
+) -> Result<()> {
     let db = f.pool_with(|options| options.max_connections = Some(1))?;
     let t = f.notes(&db).await?;
     let keyed = f.keyed(&db).await?;
@@ -263,9 +265,8 @@ pub async fn a_deferred_constraint_that_fails_at_commit_is_an_error_and_rolls_ba
     tx.execute(format!("INSERT INTO {child} (id, parent) VALUES (1, 99)"), ()).await?;
     fails(tx.commit().await, ErrorKind::ForeignKeyViolation);
     assert_eq!(db.fetch_val::<i64>(format!("SELECT count(*) FROM {child}"), ()).await?, 0);
-    let closure = db.transaction(async |tx| {
-        tx.execute(format!("INSERT INTO {child} (id, parent) VALUES (1, 99)"), ()).await
-    });
+    let closure =
+        db.transaction(async |tx| tx.execute(format!("INSERT INTO {child} (id, parent) VALUES (1, 99)"), ()).await);
     fails(closure.await, ErrorKind::ForeignKeyViolation);
     assert_eq!(db.fetch_val::<i64>(format!("SELECT count(*) FROM {child}"), ()).await?, 0);
     Ok(())

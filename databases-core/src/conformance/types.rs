@@ -60,7 +60,7 @@ pub async fn u64_round_trips_as_far_as_the_column_goes(f: &Fixture) -> Result<()
 }
 
 pub async fn f32_round_trips(f: &Fixture) -> Result<()> {
-    round_trip(f, f.types.f32, [0.0, 0.1, -1.5, 16_777_216.0, 1e-10, 1.5e30]).await
+    round_trip(f, f.types.f32, [0.0_f32, 0.1, -1.5, 16_777_216.0, 1e-10, 1.5e30]).await
 }
 
 pub async fn f64_round_trips(f: &Fixture) -> Result<()> {
@@ -68,14 +68,17 @@ pub async fn f64_round_trips(f: &Fixture) -> Result<()> {
         .await
 }
 
-pub async fn the_sign_of_negative_zero_is_kept_but_on_sqlite(f: &Fixture) -> Result<()> {
+pub async fn negative_zero_is_zero_and_keeps_its_sign_on_postgresql(f: &Fixture) -> Result<()> {
     let db = f.pool()?;
     let t = f.table("zero");
     db.execute(format!("CREATE TABLE {t} (v {})", f.types.f64), ()).await?;
     db.execute(format!("INSERT INTO {t} (v) VALUES (:v)"), params! { v: -0.0 }).await?;
     let read: f64 = db.fetch_val(format!("SELECT v FROM {t}"), ()).await?;
-    // SQLite stores a REAL that is integral as an integer.
-    assert_eq!((read, read.is_sign_negative()), (0.0, f.pick(true, true, false)));
+    assert_eq!(read, 0.0);
+    // SQLite stores a REAL that is integral as an integer; MariaDB drops the sign, about MySQL nothing is claimed.
+    if f.kind() != crate::sql::DialectKind::MySql || f.product(&db).await? == "MariaDB" {
+        assert_eq!(read.is_sign_negative(), f.pick(true, false, false));
+    }
     Ok(())
 }
 
@@ -141,7 +144,16 @@ pub async fn decimals_as_text_on_sqlite_are_exact(f: &Fixture) -> Result<()> {
 
 pub async fn text_round_trips(f: &Fixture) -> Result<()> {
     let long = "ä€🦀x".repeat(120_000);
-    let values = ["", "a", "it's", "\"quoted\" `back` \\ \\' \\n", "💾 naïve Ω 漢字 \u{202e}", "line\r\n\ttab", " padded ", &long];
+    let values = [
+        "",
+        "a",
+        "it's",
+        "\"quoted\" `back` \\ \\' \\n",
+        "💾 naïve Ω 漢字 \u{202e}",
+        "line\r\n\ttab",
+        " padded ",
+        &long,
+    ];
     round_trip(f, f.types.text, values.map(str::to_owned)).await
 }
 
@@ -171,7 +183,8 @@ pub async fn date_round_trips(f: &Fixture) -> Result<()> {
 
 pub async fn time_round_trips_with_microseconds(f: &Fixture) -> Result<()> {
     let time = |h, m, s, us| Time::from_hms_micro(h, m, s, us).expect("a time");
-    round_trip(f, f.types.time, [time(0, 0, 0, 0), time(1, 2, 3, 4), time(12, 30, 0, 0), time(23, 59, 59, 999_999)]).await
+    round_trip(f, f.types.time, [time(0, 0, 0, 0), time(1, 2, 3, 4), time(12, 30, 0, 0), time(23, 59, 59, 999_999)])
+        .await
 }
 
 fn datetime(text: &str) -> DateTime {
@@ -179,7 +192,8 @@ fn datetime(text: &str) -> DateTime {
 }
 
 pub async fn datetime_round_trips_with_microseconds(f: &Fixture) -> Result<()> {
-    let values = ["1970-01-01 00:00:00", "2024-02-29 23:59:59.999999", "1815-06-18 11:35:00.000001", "9999-12-31 23:59:59"];
+    let values =
+        ["1970-01-01 00:00:00", "2024-02-29 23:59:59.999999", "1815-06-18 11:35:00.000001", "9999-12-31 23:59:59"];
     round_trip(f, f.types.datetime, values.map(datetime)).await
 }
 

@@ -88,11 +88,15 @@ pub async fn parameters_take_part_in_expressions(f: &Fixture) -> Result<()> {
     db.execute(format!("INSERT INTO {t} (id, body) VALUES (40, 'ab')"), ()).await?;
     let sum: i64 = db.fetch_val(format!("SELECT id + :n FROM {t}"), params! { n: 2 }).await?;
     assert_eq!(sum, 42);
-    let found: i64 =
-        db.fetch_val(format!("SELECT count(*) FROM {t} WHERE body LIKE :like AND id BETWEEN :a AND :b"), params! { like: "a%", a: 1, b: 40 })
-            .await?;
+    let found: i64 = db
+        .fetch_val(
+            format!("SELECT count(*) FROM {t} WHERE body LIKE :like AND id BETWEEN :a AND :b"),
+            params! { like: "a%", a: 1, b: 40 },
+        )
+        .await?;
     assert_eq!(found, 1);
-    let limited = db.fetch_all::<(i64,)>(format!("SELECT id FROM {t} LIMIT :n OFFSET :o"), params! { n: 5, o: 0 }).await?;
+    let limited =
+        db.fetch_all::<(i64,)>(format!("SELECT id FROM {t} LIMIT :n OFFSET :o"), params! { n: 5, o: 0 }).await?;
     assert_eq!(limited, [(40,)]);
     Ok(())
 }
@@ -145,4 +149,41 @@ pub async fn a_type_of_ones_own_is_a_parameter_and_a_result(f: &Fixture) -> Resu
         }
     }
     echo(f, Id(5)).await
+}
+
+pub async fn columns_read_as_values_have_the_kinds_of_their_server(f: &Fixture) -> Result<()> {
+    use crate::ValueKind as Is;
+    let db = f.pool()?;
+    let t = f.table("kinds");
+    let types = f.types;
+    let mariadb = f.product(&db).await? == "MariaDB";
+    let at: DateTime = "2024-02-29 01:02:03.5".parse().expect("a date and time");
+    let json = if mariadb { Is::Text } else { Is::Json };
+    for (column, arg, postgres, mysql, sqlite) in [
+        (types.bool, crate::Arg::new(true), Is::Bool, Is::Int, Is::Int),
+        (types.i64, crate::Arg::new(5), Is::Int, Is::Int, Is::Int),
+        (types.f64, crate::Arg::new(0.5), Is::Float, Is::Float, Is::Float),
+        (
+            types.decimal,
+            crate::Arg::new("12.5".parse::<Decimal>().expect("a decimal")),
+            Is::Decimal,
+            Is::Decimal,
+            Is::Float,
+        ),
+        (types.text, crate::Arg::new("a"), Is::Text, Is::Text, Is::Text),
+        (types.bytes, crate::Arg::new(vec![1_u8]), Is::Bytes, Is::Bytes, Is::Bytes),
+        (types.date, crate::Arg::new(at.date()), Is::Date, Is::Date, Is::Text),
+        (types.time, crate::Arg::new(at.time()), Is::Time, Is::Time, Is::Text),
+        (types.datetime, crate::Arg::new(at), Is::DateTime, Is::DateTime, Is::Text),
+        (types.timestamp, crate::Arg::new(at.assume_utc()), Is::Timestamp, Is::Timestamp, Is::Text),
+        (types.uuid, crate::Arg::new(Uuid::nil()), Is::Uuid, Is::Text, Is::Text),
+        (types.json, crate::Arg::new(JsonText::new("[1]")), Is::Json, json, Is::Text),
+    ] {
+        db.execute(format!("CREATE TABLE {t} (v {column})"), ()).await?;
+        db.execute(format!("INSERT INTO {t} (v) VALUES (:v)"), params! { v: arg.value }).await?;
+        let read: Value = db.fetch_val(format!("SELECT v FROM {t}"), ()).await?;
+        assert_eq!(read.kind(), f.pick(postgres, mysql, sqlite), "{column}");
+        db.execute(format!("DROP TABLE {t}"), ()).await?;
+    }
+    Ok(())
 }

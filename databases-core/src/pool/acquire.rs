@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::connect::start;
-use super::slot::{Place, Slot};
+use super::slot::{Place, SLACK, Slot};
 use super::state::{Member, Purpose, State, Waiter};
-use super::{Checkout, Inner, clean, closed};
+use super::{Checkout, Inner, clean, closed, later};
 use crate::backend::Status;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -21,7 +21,7 @@ impl Inner {
     /// Takes a connection; waits for at most `acquire_timeout`, connecting included.
     pub(crate) async fn acquire(self: &Arc<Self>, purpose: Purpose) -> Result<Slot> {
         let now = Instant::now();
-        let deadline = now + self.options().acquire_timeout;
+        let deadline = later(self.options().acquire_timeout);
         let (taken, planned) = {
             let mut state = self.lock();
             if state.closed {
@@ -70,8 +70,11 @@ impl Inner {
         if !state.idle.is_empty() || !state.waiters.is_empty() || state.size < self.max {
             return None;
         }
-        let lane =
-            state.lanes.iter().filter(|lane| (1..depth).contains(&lane.strong_count())).min_by_key(|lane| lane.strong_count())?;
+        let lane = state
+            .lanes
+            .iter()
+            .filter(|lane| (1..depth).contains(&lane.strong_count()))
+            .min_by_key(|lane| lane.strong_count())?;
         // The lock is let go before the lane can be dropped: dropping a slot takes it.
         let lane = lane.upgrade();
         drop(state);
@@ -102,11 +105,12 @@ impl Inner {
         let member = slot.member.as_mut().expect("a slot has its connection until it is dropped");
         if is_here(member) && member.conn.status() != Status::Broken {
             // Dropped half-way, the slot takes the connection back as it is, to be cleaned by the next.
-            let until = deadline.min(Instant::now() + self.options().close_timeout);
+            let until = deadline.min(later(self.options().close_timeout));
+            let again = std::mem::replace(&mut member.undoing, member.open);
             let losses = self.losses.load(Relaxed);
-            let works = timeout_at(until, self.check(member)).await;
+            let works = timeout_at(until, self.check(member, again)).await;
             if let Ok(true) = works {
-                (member.open, member.dirty, member.losses) = (false, false, losses);
+                (member.open, member.undoing, member.dirty, member.losses) = (false, false, false, losses);
                 return Ok(slot);
             }
         }
@@ -117,8 +121,8 @@ impl Inner {
     }
 
     /// Whether the connection works and is clean now.
-    async fn check(&self, member: &Member) -> bool {
-        if clean(self, &*member.conn, member.open, member.dirty).await.is_err() {
+    async fn check(&self, member: &Member, again: bool) -> bool {
+        if clean(self, &*member.conn, member.open, again, member.dirty).await.is_err() {
             return false;
         }
         let silent = !self.single && member.idle_since.elapsed() >= PING_AFTER;
@@ -174,13 +178,19 @@ struct Waiting {
 
 impl Waiting {
     async fn wait(mut self, deadline: Instant) -> Result<Slot> {
-        match timeout_at(deadline, &mut self.receiver).await {
-            Ok(Ok(granted)) => granted,
-            Ok(Err(_)) => Err(closed()),
-            Err(_) => {
+        let options = self.inner.options();
+        let round = options.connect_timeout.max(options.close_timeout).saturating_add(SLACK);
+        loop {
+            let until = deadline.min(later(round));
+            match timeout_at(until, &mut self.receiver).await {
+                Ok(Ok(granted)) => return granted,
+                Ok(Err(_)) => return Err(closed()),
+                Err(_) => self.inner.take_back_overdue(Handle::current().id()),
+            }
+            if until == deadline {
                 let connecting = self.inner.lock().connecting > 0;
                 let doing = if connecting { "new connections were being opened" } else { "all were in use" };
-                Err(self.inner.timed_out(doing))
+                return Err(self.inner.timed_out(doing));
             }
         }
     }

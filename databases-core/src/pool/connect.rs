@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, timeout};
 
-use super::slot::Place;
-use super::state::{Member, State};
-use super::{Inner, closed};
+use super::slot::{Place, SLACK};
+use super::state::{Errand, Member, State};
+use super::{Inner, closed, later};
 use crate::backend::{BackendConnection, ConnectContext, Status, TransactionCommand};
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +26,33 @@ impl Inner {
         self.plan_elsewhere(state, None)
     }
 
+    /// How long one turn of an attempt may take: the wait for its turn, and connecting.
+    fn patience(&self) -> Duration {
+        let turns = BACKOFF.saturating_mul(u32::try_from(self.max).unwrap_or(u32::MAX));
+        self.options().connect_timeout.saturating_add(turns).saturating_add(SLACK)
+    }
+
+    /// Takes places back from tasks that are long overdue on runtimes other than `here`, which nobody drives any more.
+    pub(super) fn take_back_overdue(self: &Arc<Self>, here: Id) {
+        let planned = {
+            let mut state = self.lock();
+            let now = Instant::now();
+            let is_lost = |errand: &Errand| errand.runtime != here && errand.overdue <= now;
+            let overdue: Vec<_> =
+                state.errands.iter().filter(|(_, errand)| is_lost(errand)).map(|(number, _)| *number).collect();
+            if overdue.is_empty() {
+                return;
+            }
+            for errand in overdue.iter().filter_map(|number| state.errands.remove(number)).collect::<Vec<_>>() {
+                state.connecting -= usize::from(errand.connecting);
+                state.give_back(errand.index);
+            }
+            self.plan_connections(&mut state)
+        };
+        start(planned);
+        self.gone.notify_waiters();
+    }
+
     /// The same, on any runtime but `not`, which is shutting down.
     fn plan_elsewhere(self: &Arc<Self>, state: &mut State, not: Option<Id>) -> Vec<(Handle, Attempt)> {
         let mut planned = Vec::new();
@@ -40,7 +67,9 @@ impl Inner {
             state.size += 1;
             state.connecting += 1;
             let index = state.new_index();
-            let place = Some(Place::of(self.clone(), index));
+            let overdue = later(self.patience());
+            let errand = state.send_out(index, overdue, runtime.id(), true);
+            let place = Some(Place::sent_out(self.clone(), index, errand));
             let attempt = Attempt { place, inner: self.clone(), runtime: runtime.id() };
             planned.push((runtime, attempt));
         }
@@ -124,7 +153,7 @@ impl Inner {
     ) -> Member {
         let now = Instant::now();
         let lifetime = self.options().max_lifetime;
-        let expires = (!lifetime.is_zero() && !self.single).then(|| now + lifetime - jitter(lifetime / 10));
+        let expires = (!lifetime.is_zero() && !self.single).then(|| later(lifetime - jitter(lifetime / 10)));
         self.maintain();
         Member {
             conn,
@@ -133,6 +162,7 @@ impl Inner {
             idle_since: now,
             runtime,
             open: false,
+            undoing: false,
             dirty: false,
             losses: self.losses.load(Relaxed),
         }
@@ -156,8 +186,18 @@ impl Attempt {
     async fn run(mut self) {
         let inner = self.inner.clone();
         let waited_for = inner.clone();
-        let opened = inner.open_patiently(move || !waited_for.lock().waiters.is_empty()).await;
-        let place = self.place.take().expect("taken only here");
+        let errand = self.place.as_ref().and_then(Place::errand);
+        let wanted = move || {
+            let mut state = waited_for.lock();
+            let errand = errand.and_then(|number| state.errands.get_mut(&number));
+            let ours = errand.map(|errand| errand.overdue = later(waited_for.patience())).is_some();
+            ours && !state.waiters.is_empty()
+        };
+        let opened = inner.open_patiently(wanted).await;
+        let mut place = self.place.take().expect("taken only here");
+        if !place.come_back() {
+            return;
+        }
         match opened {
             Ok((conn, runtime)) => {
                 let member = inner.admit(conn, runtime, place);
@@ -203,7 +243,10 @@ impl Inner {
 impl Drop for Attempt {
     // The runtime was shut down while the connection was being opened, or the driver, hook or provider panicked.
     fn drop(&mut self) {
-        let Some(place) = self.place.take() else { return };
+        let Some(mut place) = self.place.take() else { return };
+        if !place.come_back() {
+            return;
+        }
         if std::thread::panicking() {
             let error = Error::new(ErrorKind::Internal, "a connection could not be opened: its task panicked");
             return self.inner.attempt_failed(place, &error);
@@ -225,9 +268,8 @@ fn is_transient(error: &Error) -> bool {
 pub(crate) fn jitter(most: Duration) -> Duration {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(0u8);
-    #[expect(clippy::cast_possible_truncation, reason = "a remainder below 1000")]
     let part = (random % 1000) as u32;
-    most * part / 1000
+    most / 1000 * part
 }
 
 impl Inner {

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
 use super::acquire::is_here;
-use super::slot::{Place, Slot};
+use super::slot::Place;
 use super::{Inner, clean};
 
 /// How often idle connections are looked at, at the most.
@@ -27,19 +27,21 @@ impl Inner {
                 let found = state.idle.iter().position(|member| !member.is_clean(base) && is_here(member));
                 found.map(|at| state.idle.remove(at))
             };
-            let Some(member) = member else { return };
-            // A slot, so that the connection is not lost if this task is.
-            let mut slot = Slot::new(inner.clone(), member);
-            let member = slot.member.as_mut().expect("a slot has its connection until it is dropped");
+            let Some(mut member) = member else { return };
             let grace = inner.options().close_timeout;
-            match timeout(grace, clean(&inner, &*member.conn, member.open, member.dirty)).await {
-                Ok(Ok(())) => (member.open, member.dirty) = (false, false),
-                _ => slot.mark_discard(),
+            // If this task is lost, so is the connection, but not its place.
+            let mut place = Place::of(inner.clone(), member.index);
+            place.send_out(Handle::current().id(), grace);
+            let again = std::mem::replace(&mut member.undoing, member.open);
+            let cleaned = timeout(grace, clean(&inner, &*member.conn, member.open, again, member.dirty)).await;
+            if !place.come_back() {
+                return;
             }
-            // A single connection that cannot be cleaned would come back here for ever.
-            let stuck = !slot.member.as_ref().is_some_and(|member| member.is_clean(inner.base_status()));
-            if stuck {
-                let member = slot.member.take().expect("a slot has its connection until it is dropped");
+            place.keep();
+            if let Ok(Ok(())) = cleaned {
+                (member.open, member.undoing, member.dirty) = (false, false, false);
+                inner.release(member, false);
+            } else {
                 inner.retire(member);
             }
         });

@@ -177,7 +177,7 @@ impl Inner {
 
     /// Closes the pool: waiters fail, idle connections close, the rest close when given back.
     pub(crate) async fn close(self: &Arc<Self>, grace: Duration) -> Result<()> {
-        let deadline = Instant::now() + grace;
+        let deadline = later(grace);
         let idle = {
             let mut state = self.lock();
             state.closed = true;
@@ -217,22 +217,33 @@ impl fmt::Debug for Inner {
     }
 }
 
+/// The end of `duration` from now; for as good as ever if the clock does not reach that far.
+fn later(duration: Duration) -> Instant {
+    const EVER: Duration = Duration::from_secs(30 * 365 * 86_400);
+    let now = Instant::now();
+    now.checked_add(duration).unwrap_or_else(|| now + EVER)
+}
+
 pub(crate) fn closed() -> Error {
     Error::new(ErrorKind::PoolClosed, "the database was closed")
 }
 
 /// Brings a connection back to where a fresh one is, or says that it cannot be.
 ///
-/// `open` says whether savepoints of a user are left; `dirty` whether session state was changed.
-async fn clean(inner: &Inner, conn: &dyn BackendConnection, open: bool, dirty: bool) -> Result<()> {
+/// `open` says whether savepoints of a user are left, `again` whether undoing them was tried before; `dirty` whether session state was changed.
+async fn clean(inner: &Inner, conn: &dyn BackendConnection, open: bool, again: bool, dirty: bool) -> Result<()> {
     use crate::backend::{Status, TransactionCommand};
     let broken = || Error::new(ErrorKind::Disconnected, "the connection broke while it was cleaned");
     if conn.status() == Status::Busy {
         conn.settle().await;
     }
     if inner.options().force_rollback {
-        if open && conn.status() != Status::Broken {
-            conn.transaction(TransactionCommand::RollbackTo(1)).await?;
+        if (open && conn.status() != Status::Broken) || conn.status() == Status::Failed {
+            let undone = conn.transaction(TransactionCommand::RollbackTo(1)).await;
+            // Where an earlier attempt was dropped half-way, the savepoint may be gone because it was undone.
+            if !(again && conn.status() == Status::InTransaction) {
+                undone?;
+            }
         }
         return if conn.status() == Status::InTransaction { Ok(()) } else { Err(broken()) };
     }

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use tokio::time::Instant;
+use tokio::runtime::Id;
+use tokio::time::{Duration, Instant};
 
-use super::Inner;
 use super::connect::start;
 use super::state::Member;
+use super::{Inner, later};
 use crate::backend::{BackendConnection, Status};
+
+/// What a background task may take beyond its own limit before its runtime counts as no longer driven.
+pub(super) const SLACK: Duration = Duration::from_secs(1);
 
 /// A connection that is checked out. Shared checkouts are clones of one `Arc<Slot>`.
 pub(crate) struct Slot {
@@ -128,11 +132,12 @@ impl Inner {
     /// Takes a connection out of the pool and closes it; its place is free once it is closed.
     pub(super) fn retire(self: &Arc<Self>, member: Member) {
         self.lock().holders[member.index] = None;
-        let place = Place::of(self.clone(), member.index);
+        let mut place = Place::of(self.clone(), member.index);
         let here = tokio::runtime::Handle::try_current();
         match here {
             Ok(here) if member.runtime.as_ref().is_none_or(|home| home.id() == here.id()) => {
                 let grace = self.options().close_timeout;
+                place.send_out(here.id(), grace);
                 here.spawn(async move {
                     let _ = tokio::time::timeout(grace, member.conn.close()).await;
                     drop(member);
@@ -158,11 +163,36 @@ pub(super) struct Place {
     inner: Arc<Inner>,
     index: usize,
     kept: bool,
+    /// With a background task: the number of its errand.
+    errand: Option<u64>,
 }
 
 impl Place {
     pub(super) fn of(inner: Arc<Inner>, index: usize) -> Self {
-        Self { inner, index, kept: false }
+        Self { inner, index, kept: false, errand: None }
+    }
+
+    /// The place goes with a task on `runtime` that should take `time` at the most.
+    pub(super) fn send_out(&mut self, runtime: Id, time: Duration) {
+        let overdue = later(time.saturating_add(SLACK));
+        self.errand = Some(self.inner.lock().send_out(self.index, overdue, runtime, false));
+    }
+
+    /// A place that went with a task from the start.
+    pub(super) fn sent_out(inner: Arc<Inner>, index: usize, errand: u64) -> Self {
+        Self { inner, index, kept: false, errand: Some(errand) }
+    }
+
+    pub(super) fn errand(&self) -> Option<u64> {
+        self.errand
+    }
+
+    /// Back from its task; `false` if it was taken away meanwhile and belongs to others now.
+    pub(super) fn come_back(&mut self) -> bool {
+        let Some(number) = self.errand.take() else { return true };
+        let ours = self.inner.lock().errands.remove(&number).is_some();
+        self.kept |= !ours;
+        ours
     }
 
     /// Gives the place back without opening another connection in it.
@@ -181,7 +211,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.kept {
+        if self.kept || !self.come_back() {
             return;
         }
         let planned = {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Weak};
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -42,6 +42,8 @@ pub(super) struct Member {
     pub(super) runtime: Option<Handle>,
     /// Savepoints of a user may be open.
     pub(super) open: bool,
+    /// Undoing them was begun.
+    pub(super) undoing: bool,
     /// Session state was changed.
     pub(super) dirty: bool,
     /// How many connections had been lost when this one was last known to work: if more were since, it is asked.
@@ -81,6 +83,17 @@ pub(super) struct State {
     pub(super) free_indexes: Vec<usize>,
     pub(super) lanes: Vec<Weak<Slot>>,
     pub(super) maintained: bool,
+    /// Places in the hands of background tasks, by a number of their own.
+    pub(super) errands: BTreeMap<u64, Errand>,
+}
+
+/// A place in the hands of a background task, taken back if the task's runtime is no longer driven.
+pub(super) struct Errand {
+    pub(super) index: usize,
+    pub(super) overdue: Instant,
+    pub(super) runtime: Id,
+    /// Whether it opens a connection for those who wait.
+    pub(super) connecting: bool,
 }
 
 impl State {
@@ -89,6 +102,14 @@ impl State {
             self.holders.push(None);
             self.holders.len() - 1
         })
+    }
+
+    /// A place goes out with a task on `runtime`, which should be done by `overdue`.
+    pub(super) fn send_out(&mut self, index: usize, overdue: Instant, runtime: Id, connecting: bool) -> u64 {
+        let number = self.next_ticket;
+        self.next_ticket += 1;
+        self.errands.insert(number, Errand { index, overdue, runtime, connecting });
+        number
     }
 
     pub(super) fn give_back(&mut self, index: usize) {

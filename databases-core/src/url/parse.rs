@@ -55,7 +55,9 @@ fn split_scheme(text: &str) -> Result<(String, Option<String>, &str), UrlError> 
 
 fn server(body: &str, query: &str) -> Result<Server, UrlError> {
     let Some(body) = body.strip_prefix("//") else {
-        return Err(UrlError::new("expected `://` after the scheme, as in `postgres://user@host/database`"));
+        return Err(UrlError::new(
+            "expected `://` after the scheme, as in `postgres://user@host/database`; only `sqlite:` goes without",
+        ));
     };
     let (authority, path) = body.split_once('/').unwrap_or((body, ""));
     // `u:1/w@h/db` would otherwise be host `u`, port 1; `u:a@b?c=@h/db` would send password `a` to host `b`.

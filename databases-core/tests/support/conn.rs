@@ -240,12 +240,12 @@ impl Session {
 
 fn text_of(request: &Request) -> String {
     let mut text = request.sql.to_string();
-    for arg in &request.args {
+    for (at, arg) in request.args.iter().enumerate() {
         let value = match &arg.value {
             Value::Int(int) => int.to_string(),
             other => format!("{other:?}"),
         };
-        text = text.replacen('?', &value, 1);
+        text = text.replacen(&format!("?{}", at + 1), &value, 1);
     }
     text
 }

@@ -4,7 +4,7 @@
 //! earlier, dropped call is unsettled, nothing after the good-bye, and nothing from a runtime that is not the home of a
 //! runtime-bound connection.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 
 mod batch;
 mod conn;

@@ -24,12 +24,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("notes are in {}", db.url());
     println!("open http://{}; Ctrl-C ends it", listener.local_addr()?);
-    let ctrl_c = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    axum::serve(listener, web::app(db.clone())).with_graceful_shutdown(ctrl_c).await?;
-    db.close().await?;
+    axum::serve(listener, web::app(db)).await?;
     Ok(())
 }

@@ -226,7 +226,7 @@ async fn of_many_that_want_the_same_text_one_gets_it() {
 
 #[tokio::test]
 async fn a_busy_pool_is_503_and_then_well_again() {
-    let narrow = |builder: DatabaseBuilder| builder.max_connections(1).acquire_timeout(Duration::from_millis(200));
+    let narrow = |builder: DatabaseBuilder| builder.max_connections(1).acquire_timeout(Duration::from_secs(1));
     on_each(narrow, async |service| {
         let held = service.db.acquire().await.expect("the connection is free");
         let busy = service.ask("GET", "/api/notes", None).await;
