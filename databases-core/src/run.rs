@@ -94,6 +94,22 @@ impl Inner {
         query.timeout.or(self.options().statement_timeout)
     }
 
+    /// A span that lasts as long as the transaction's handle.
+    pub(crate) fn transaction_span(&self, nested: bool, parent: &tracing::Span) -> tracing::Span {
+        let target = self.config.connector.target();
+        parent.in_scope(|| {
+            tracing::debug_span!(
+                "transaction",
+                otel.kind = "client",
+                db.system.name = target.system,
+                db.namespace = %target.namespace,
+                server.address = %target.address,
+                server.port = target.port,
+                nested,
+            )
+        })
+    }
+
     fn span(&self, verb: &str, template: &Template) -> tracing::Span {
         let target = self.config.connector.target();
         let span = tracing::debug_span!(
@@ -152,11 +168,12 @@ async fn bounded<T>(
     inner: &Inner,
     conn: &dyn BackendConnection,
     template: &Template,
+    parent: &tracing::Span,
     timeout: Option<Duration>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let span = if tracing::enabled!(tracing::Level::DEBUG) {
-        inner.span(template.verb().as_str(), template)
+        parent.in_scope(|| inner.span(template.verb().as_str(), template))
     } else {
         tracing::Span::none()
     };
@@ -232,7 +249,7 @@ impl Handle {
         self.mark(request.template.class());
         let template = request.template.clone();
         let timeout = inner.timeout_of(&call.query);
-        let result = bounded(inner, &**conn, &template, timeout, conn.run(request, sink)).await;
+        let result = bounded(inner, &**conn, &template, &self.span, timeout, conn.run(request, sink)).await;
         self.leave(in_flight, result)
     }
 
@@ -250,7 +267,7 @@ impl Handle {
             handle.mark(template.class());
             let mut bound = BoundRows { query: &query, template: template.clone(), first: Some(first), rows };
             let timeout = inner.timeout_of(&query);
-            let result = bounded(inner, &**conn, &template, timeout, conn.run_many(&mut bound)).await;
+            let result = bounded(inner, &**conn, &template, &handle.span, timeout, conn.run_many(&mut bound)).await;
             handle.leave(in_flight, result)
         }
         .await;
@@ -386,7 +403,7 @@ pub(crate) async fn run_on_slot(
     }
     let template = request.template.clone();
     let timeout = inner.timeout_of(&call.query);
-    bounded(inner, conn, &template, timeout, conn.run(request, sink)).await
+    bounded(inner, conn, &template, &tracing::Span::none(), timeout, conn.run(request, sink)).await
 }
 
 /// Finds mistakes in text and parameters before a connection is waited for.

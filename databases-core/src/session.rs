@@ -5,6 +5,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tracing::Instrument as _;
+
 use crate::backend::{BackendConnection, Status, TransactionCommand};
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::options::TransactionOptions;
@@ -136,12 +138,14 @@ pub(crate) struct Handle {
     pub(crate) session: Arc<Session>,
     level: usize,
     id: u64,
+    /// Of the transaction; none for the connection itself.
+    pub(crate) span: tracing::Span,
 }
 
 impl Handle {
     /// The view of the connection itself.
     pub(crate) fn base(session: Arc<Session>) -> Self {
-        Self { session, level: 0, id: 0 }
+        Self { session, level: 0, id: 0, span: tracing::Span::none() }
     }
 
     pub(crate) fn in_transaction(&self) -> bool {
@@ -276,9 +280,10 @@ impl Handle {
             id
         };
         drop(in_flight.finished());
-        let began = Self { session: self.session.clone(), level, id };
+        let span = self.session.inner.transaction_span(nested, &self.span);
+        let began = Self { session: self.session.clone(), level, id, span: span.clone() };
         let mut change = Change { handle: &began, then: Phase::Dropped };
-        match self.conn().transaction(command).await {
+        match self.conn().transaction(command).instrument(span).await {
             Ok(()) => {
                 change.then = Phase::Open;
                 drop(change);
@@ -370,7 +375,7 @@ impl Handle {
         self.set_phase(Phase::Changing);
         self.set_marked(false);
         let change = Change { handle: self, then: Phase::Dropped };
-        let ended = self.conn().transaction(command).await;
+        let ended = self.conn().transaction(command).instrument(self.span.clone()).await;
         drop(change);
         let mut state = self.session.lock();
         match ended {

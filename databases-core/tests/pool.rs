@@ -1118,7 +1118,7 @@ fn runtimes_take_turns(kept: bool, cases: &[Leaves]) {
                 }
                 // Driven again, the others find their places taken, and take nothing back.
                 for runtime in &parked {
-                    runtime.block_on(sleep(Duration::from_millis(400)));
+                    runtime.block_on(async { sleep(Duration::from_millis(30)).await });
                 }
                 let status = pool.status();
                 assert_eq!((status.in_use, status.connecting, status.waiting), (0, 0, 0), "{case}");

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, timeout_at};
+use tracing::Instrument as _;
 
 use super::connect::start;
 use super::slot::{Place, SLACK, Slot};
@@ -43,7 +44,7 @@ impl Inner {
         start(planned);
         let slot = match taken {
             Ok(slot) => slot,
-            Err(waiting) => waiting.wait(deadline).await?,
+            Err(waiting) => waiting.wait(deadline).instrument(self.pool_span("acquire")).await?,
         };
         if self.is_ready(&slot, now) { Ok(slot) } else { self.make_ready(slot, purpose, deadline).await }
     }

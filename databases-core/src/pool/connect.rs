@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, timeout};
+use tracing::Instrument as _;
 
 use super::slot::{Place, SLACK};
 use super::state::{Errand, Member, State};
@@ -136,12 +137,25 @@ impl Inner {
             }
             Ok(conn)
         });
-        opened.await.unwrap_or_else(|_| {
+        opened.instrument(self.pool_span("connect")).await.unwrap_or_else(|_| {
             let target = self.config.connector.target();
             let limit = crate::backend::in_seconds(limit);
             let message = format!("connecting to {} took longer than connect_timeout, {limit}", target.address);
             Err(Error::new(ErrorKind::ConnectTimeout, message))
         })
+    }
+
+    /// A span of what is done for the pool and not for a statement.
+    pub(super) fn pool_span(&self, operation: &'static str) -> tracing::Span {
+        let target = self.config.connector.target();
+        tracing::debug_span!(
+            "pool",
+            otel.name = operation,
+            db.system.name = target.system,
+            db.namespace = %target.namespace,
+            server.address = %target.address,
+            server.port = target.port,
+        )
     }
 
     /// Makes a member of a new connection.
