@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! $ echo '{"dialect":"postgres","sql":"SELECT :a","values":{"a":1}}' | cargo run -q -p databases-core --example rewrite
-//! {"args":["a"],"sql":"SELECT $1"}
+//! {"sql":"SELECT $1","args":["a"]}
 //! ```
 //!
 //! Input: `dialect` (`postgres`, `mysql`, `sqlite`), `sql`, `values`, `options`. A value that is a JSON array is a `list(..)`, an
@@ -22,8 +22,12 @@ fn main() -> io::Result<()> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        serde_json::to_writer(&mut out, &answer_line(&line))?;
-        out.write_all(b"\n")?;
+        let answer = answer_line(&line);
+        // In the order that people read it; a JSON object of serde_json is sorted by name.
+        match (answer.get("sql"), answer.get("args")) {
+            (Some(sql), Some(args)) => writeln!(out, "{{\"sql\":{sql},\"args\":{args}}}")?,
+            _ => writeln!(out, "{answer}")?,
+        }
         // A program on the other end waits for each answer.
         out.flush()?;
     }

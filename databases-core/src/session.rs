@@ -336,7 +336,7 @@ impl Handle {
             if over.is_none() && status == Status::Idle {
                 over = Some(Over::RolledBack);
             }
-            if keep && matches!(over, None | Some(Over::Abandoned)) && status == Status::Broken {
+            if keep && over.is_none() && status == Status::Broken {
                 return Err(gone());
             }
             if state.levels.iter().take(self.level).any(|outer| outer.phase == Phase::Dropped) {
@@ -481,7 +481,10 @@ impl Session {
         match undone {
             Ok(()) => state.levels.truncate(level),
             Err(_) => {
-                state.end_all(Over::Abandoned);
+                // A broken connection tells by itself why nothing more can be sent.
+                if self.conn.status() != Status::Broken {
+                    state.end_all(Over::Abandoned);
+                }
                 drop(state);
                 self.mark_discard();
             }

@@ -14,7 +14,7 @@ use databases_core::backend::{
     BackendConnection, ExecResult, Flow, NativeConnection, Request, Requests, RowBatches, RowSink, ServerInfo, Status,
     TransactionCommand,
 };
-use databases_core::sql::Dialect;
+use databases_core::sql::{Dialect, split_script};
 use databases_core::{Effect, Error, ErrorKind, Result, RowBatch, TransactionOptions};
 use futures_util::FutureExt;
 use mysql_async::prelude::Queryable;
@@ -105,9 +105,9 @@ impl Drop for Operation {
     fn drop(&mut self) {
         let Some(mut session) = self.session.take() else { return };
         if self.finished {
-            // The lock first: who sees the session idle finds it free.
-            drop(session);
+            // Before the lock is free: who waits for it, as settle() does, then sees what the session is.
             self.line.shared.leave();
+            drop(session);
             return;
         }
         self.line.shared.break_off();
@@ -311,8 +311,17 @@ impl BackendConnection for Connection {
     }
 
     async fn run_script(&self, sql: &str) -> Result<()> {
+        // The server takes an empty statement for a syntax error. What our scanner cannot read it refuses better.
+        let statements = split_script(sql, self.dialect());
+        let sql = statements.map_or_else(
+            |_| sql.to_owned(),
+            |statements| statements.iter().map(|statement| statement.sql).collect::<Vec<_>>().join(";\n"),
+        );
+        if sql.is_empty() {
+            return Ok(());
+        }
         let mut operation = self.begin().await?;
-        let outcome = operation.session().script(sql).await;
+        let outcome = operation.session().script(&sql).await;
         operation.finish();
         outcome
     }

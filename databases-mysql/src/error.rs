@@ -10,6 +10,8 @@
 use databases_core::{Effect, Error, ErrorKind};
 use mysql_async::{DriverError, IoError, LocalInfileError, ServerError};
 
+use crate::keys::Target;
+
 /// The statement cannot be prepared; the text protocol may run it.
 pub(crate) const NOT_PREPARABLE: u16 = 1295;
 /// The server does not know the statement's id: nothing ran.
@@ -27,10 +29,24 @@ pub(crate) fn server_code(error: &mysql_async::Error) -> Option<u16> {
     }
 }
 
+/// What helps to read a message.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct About<'a> {
+    /// It never puts a table before a key, so that a dot is part of the name.
+    pub(crate) is_mariadb: bool,
+    /// What the statement changes.
+    pub(crate) target: Option<&'a Target>,
+}
+
 /// The error of a statement on an open connection.
 pub(crate) fn statement(error: mysql_async::Error) -> Error {
+    statement_about(error, About::default())
+}
+
+/// The error of a statement of which something is known.
+pub(crate) fn statement_about(error: mysql_async::Error, about: About<'_>) -> Error {
     match error {
-        mysql_async::Error::Server(server) => from_server(&server),
+        mysql_async::Error::Server(server) => from_server(&server, about),
         other => from_driver(other, ErrorKind::Disconnected),
     }
 }
@@ -39,7 +55,7 @@ pub(crate) fn statement(error: mysql_async::Error) -> Error {
 pub(crate) fn connect(error: mysql_async::Error) -> Error {
     match error {
         mysql_async::Error::Server(server) => {
-            let error = from_server(&server);
+            let error = from_server(&server, About::default());
             let kind = match server.code {
                 // In a handshake 1044 and 1045 are logins, and whatever else the server says is why it takes no session.
                 1044 | 1045 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151 => ErrorKind::Authentication,
@@ -107,9 +123,9 @@ fn from_driver_error(error: &DriverError, io_kind: ErrorKind) -> Error {
 }
 
 /// The error that the server sent.
-fn from_server(server: &ServerError) -> Error {
+fn from_server(server: &ServerError, about: About<'_>) -> Error {
     let kind = kind_of(server.code);
-    let said = Said::read(server.code, &server.message);
+    let said = Said::read(server.code, &server.message, about);
     let message = text(kind, server, &said);
     let mut error = Error::new(kind, message).with_code(server.code.to_string()).with_detail(server.message.clone());
     if let Some(constraint) = said.constraint {
@@ -244,20 +260,23 @@ struct Said {
 }
 
 impl Said {
-    fn read(code: u16, message: &str) -> Self {
+    fn read(code: u16, message: &str, about: About<'_>) -> Self {
         let mut said = Self::default();
+        let target = || about.target.map(|target| target.table.clone());
         match code {
-            1022 | 1062 | 1169 | 1586 | 1859 => said.read_duplicate(message),
+            1022 | 1062 | 1169 | 1586 | 1859 => said.read_duplicate(message, about),
             1451 | 1452 => said.read_foreign_key(message),
             // Column 'c' cannot be null; Field 'c' doesn't have a default value
-            1048 | 1364 => said.columns.extend(first_quoted(message)),
-            // Check constraint 'c' is violated. / CONSTRAINT `t.c` failed for `db`.`t`
-            3819 => said.constraint = first_quoted(message),
-            4025 => {
-                let mut names = backticked(message);
-                said.constraint = names.next().map(|name| last_part(&name));
-                said.table = names.last();
+            1048 | 1364 => {
+                said.columns.extend(first_quoted(message));
+                said.table = target();
             }
+            // Check constraint 'c' is violated. / CONSTRAINT `c` failed for `db`.`t`
+            3819 => {
+                said.constraint = first_quoted(message);
+                said.table = target();
+            }
+            4025 => said.read_check(message),
             // Table 'db.t' doesn't exist; Unknown table 'db.t'
             1051 | 1109 | 1146 => said.table = first_quoted(message).map(|name| last_part(&name)),
             // Unknown column 'c' in 'field list'
@@ -274,12 +293,17 @@ impl Said {
         said
     }
 
-    /// `Duplicate entry 'x' for key 'users.email'` (MySQL 8), `… for key 'email'` (MariaDB, MySQL 5.7).
-    fn read_duplicate(&mut self, message: &str) {
+    /// `Duplicate entry 'x' for key 'users.email'` (MySQL 8.0.19), `… for key 'email'` (MariaDB, MySQL 5.7).
+    fn read_duplicate(&mut self, message: &str, about: About<'_>) {
         let Some((_, key)) = message.rsplit_once(" for key ") else { return };
         let key = unquote(key.trim_end());
-        // MySQL puts the table before it; a dot in a name of MariaDB's is left alone only where there is no table.
-        match key.split_once('.') {
+        // Both names may hold dots, too.
+        let of_target = about.target.and_then(|target| {
+            let name = key.strip_prefix(&*target.table)?.strip_prefix('.')?;
+            Some((&*target.table, name))
+        });
+        let parts = if about.is_mariadb { None } else { of_target.or_else(|| key.split_once('.')) };
+        match parts {
             Some((table, name)) => {
                 self.table = Some(table.to_owned());
                 self.constraint = Some(name.to_owned());
@@ -287,6 +311,18 @@ impl Said {
             None => self.constraint = Some(key.to_owned()),
         }
         self.key = Some(key.to_owned());
+    }
+
+    /// `CONSTRAINT `c` failed for `db`.`t``, with `t.n` for the check of the column `n`.
+    fn read_check(&mut self, message: &str) {
+        let mut names = backticked(message);
+        self.constraint = names.next();
+        self.table = names.last();
+        let (Some(name), Some(table)) = (&self.constraint, &self.table) else { return };
+        if let Some(column) = name.strip_prefix(&**table).and_then(|rest| rest.strip_prefix('.')) {
+            self.columns = vec![column.to_owned()];
+            self.constraint = Some(column.to_owned());
+        }
     }
 
     /// `… fails (`db`.`child`, CONSTRAINT `fk` FOREIGN KEY (`a`, `b`) REFERENCES `parent` (`x`, `y`) …)`.
@@ -392,6 +428,31 @@ mod tests {
     }
 
     #[test]
+    fn the_statement_helps_to_read_a_message() {
+        let target = Target { schema: Some("app".into()), table: "a.b".into() };
+        let about = |is_mariadb, code, message: &str| {
+            let server = ServerError { code, message: message.to_owned(), state: "HY000".to_owned() };
+            statement_about(server.into(), About { is_mariadb, target: Some(&target) })
+        };
+        let names = |error: &Error| (error.table().map(str::to_owned), error.constraint().map(str::to_owned));
+        let named = |table: Option<&str>, name: Option<&str>| (table.map(str::to_owned), name.map(str::to_owned));
+        let eight = about(false, 1062, "Duplicate entry '1' for key 'a.b.c.d'");
+        assert_eq!(names(&eight), named(Some("a.b"), Some("c.d")));
+        let of_trigger = about(false, 1062, "Duplicate entry '1' for key 'log.c.d'");
+        assert_eq!(names(&of_trigger), named(Some("log"), Some("c.d")));
+        let five = about(false, 1062, "Duplicate entry '1' for key 'c'");
+        assert_eq!(names(&five), named(None, Some("c")));
+        let maria = about(true, 1062, "Duplicate entry '1' for key 'a.b.c'");
+        assert_eq!(names(&maria), named(None, Some("a.b.c")));
+        for (code, message) in [(1048, "Column 'n' cannot be null"), (1364, "Field 'n' doesn't have a default value")] {
+            let error = about(true, code, message);
+            assert_eq!((names(&error), error.columns()), (named(Some("a.b"), None), &["n".to_owned()][..]));
+        }
+        let check = about(false, 3819, "Check constraint 'small' is violated.");
+        assert_eq!(names(&check), named(Some("a.b"), Some("small")));
+    }
+
+    #[test]
     fn foreign_keys_name_table_constraint_and_columns() {
         let message = "Cannot add or update a child row: a foreign key constraint fails (`app`.`child`, CONSTRAINT \
                        `child``s_fk` FOREIGN KEY (`a`, `b`) REFERENCES `parent` (`x`, `y`) ON DELETE CASCADE)";
@@ -409,6 +470,9 @@ mod tests {
         assert_eq!((maria.constraint(), maria.table()), (Some("positive"), Some("t")));
         let column = error(4025, "CONSTRAINT `t.n` failed for `app`.`t`");
         assert_eq!((column.constraint(), column.table()), (Some("n"), Some("t")));
+        assert_eq!(column.columns(), ["n"]);
+        let dotted = error(4025, "CONSTRAINT `a.b` failed for `app`.`t`");
+        assert_eq!((dotted.constraint(), dotted.columns()), (Some("a.b"), &[][..]));
         let null = error(1048, "Column 'n' cannot be null");
         assert_eq!((null.kind(), null.columns()), (ErrorKind::NotNullViolation, &["n".to_owned()][..]));
         let missing = error(1364, "Field 'n' doesn't have a default value");

@@ -28,6 +28,22 @@
 //! | TIME | a time of day from 00:00:00 to 24:00:00; an interval of microseconds outside of that |
 //!
 //! A date with a zero month or day is a decode error that says so.
+//!
+//! # What an error names
+//!
+//! | Error | `constraint` | `table` | `columns` |
+//! |---|---|---|---|
+//! | duplicate (1062) | the key; `PRIMARY` is the primary key | as the server says it; MariaDB does not, see below | looked up |
+//! | foreign key (1451, 1452) | the key | the one that refers | those that refer |
+//! | no value (1048, 1364) | | as the statement names it | the column |
+//! | check (3819, 4025) | the check | as the server says it; MySQL does not: as the statement names it | of a check that stands behind a column, on MariaDB |
+//!
+//! The server names no columns of a key. After a duplicate they are looked up in `information_schema`: **two round trips
+//! more, once per key, connection and minute**; no statement that succeeds pays anything. The server gives up after
+//! 200 ms, and then, or where the account may not see the table, the error has no columns. The look-up is a plain read
+//! on the same connection, inside the transaction that is open; it clears `SHOW WARNINGS` and `ROW_COUNT()`. On MariaDB,
+//! and on MySQL before 8.0.19, where the server does not say the table either, table and columns are left out if the
+//! statement changes several tables or its table has triggers. Scripts, `CALL` and temporary tables are not looked up.
 
 #![warn(missing_docs)]
 
@@ -36,6 +52,7 @@ mod batch;
 mod cache;
 mod connection;
 mod error;
+mod keys;
 mod options;
 mod session;
 mod stream;

@@ -16,6 +16,7 @@ use mysql_async::{Conn, Params, QueryResult, Statement, Value};
 
 use crate::batch::{Layout, Rows, weight};
 use crate::cache::{Prepared, StatementCache, shield};
+use crate::keys::{Keys, LookUp, Target};
 use crate::{error, types};
 
 /// Sets the session up and tells what it is, in one round trip. Every word is ours.
@@ -138,6 +139,7 @@ pub(crate) struct Session {
     /// `None` once closed.
     conn: Option<Conn>,
     cache: StatementCache,
+    keys: Keys,
     shared: Arc<Shared>,
     max_packet: u64,
     /// MySQL, and not MariaDB: it fixes a parameter's type at its first value (see [`Prepared::fits`]).
@@ -150,7 +152,9 @@ impl Session {
     /// Takes a fresh connection and gives it the session defaults.
     pub(crate) async fn open(conn: Conn, cache_size: usize, shared: Arc<Shared>) -> Result<(Self, ServerInfo)> {
         let cache = StatementCache::new(cache_size);
-        let mut session = Self { conn: Some(conn), cache, shared, max_packet: u64::MAX, is_mysql: true, stale: false };
+        let keys = Keys::new();
+        let conn = Some(conn);
+        let mut session = Self { conn, cache, keys, shared, max_packet: u64::MAX, is_mysql: true, stale: false };
         let info = session.set_up().await.map_err(error::connect)?;
         Ok((session, info))
     }
@@ -222,6 +226,7 @@ impl Session {
         let values = types::bind(args)?;
         self.check_size(&sql, &values)?;
         self.refresh_if_stale().await?;
+        self.keys.watch(template.class(), &sql);
         let answer = self.attempt(&sql, values, &template, prepared, take).await;
         let result = match answer {
             Ok(answer) => {
@@ -229,12 +234,18 @@ impl Session {
                 self.result(&sql, &template, &answer)
             }
             Err(fault) => {
-                let error = self.fail(fault, may_begin(&template)).await;
+                let target = Target::of(&template);
+                let error = self.fail(fault, may_begin(&template), target.as_ref()).await;
                 if self.is_mysql && template.has_returning() && error.kind() == ErrorKind::Syntax {
                     let hint = "MySQL has no RETURNING: use last_insert_id, or select the row";
                     return Err(error.with_kind(ErrorKind::Unsupported).with_hint(hint));
                 }
-                return Err(error);
+                return Err(match target {
+                    Some(target) if error.kind() == ErrorKind::UniqueViolation => {
+                        self.name_columns(error, &target).await
+                    }
+                    _ => error,
+                });
             }
         };
         if !matches!(template.class(), StatementClass::Read | StatementClass::Write) && names_sql_mode(&sql) {
@@ -359,10 +370,10 @@ impl Session {
     }
 
     /// Turns `fault` into an error, and finds out what became of the transaction.
-    async fn fail(&mut self, fault: Fault, may_begin: bool) -> Error {
+    async fn fail(&mut self, fault: Fault, may_begin: bool, target: Option<&Target>) -> Error {
         let error = match fault {
             Fault::Ours(error) => return error,
-            Fault::Driver(fault) => error::statement(fault),
+            Fault::Driver(fault) => error::statement_about(fault, error::About { is_mariadb: !self.is_mysql, target }),
         };
         if error.is_disconnected() || self.is_disconnected() {
             self.shared.break_off();
@@ -373,6 +384,71 @@ impl Session {
             self.ask_state().await;
         }
         error
+    }
+
+    /// Adds the columns of the key to the error of a duplicate, and the table if only the statement says it.
+    ///
+    /// Whatever goes wrong with that, `error` stays what it is.
+    async fn name_columns(&mut self, error: Error, target: &Target) -> Error {
+        // Without autocommit a read outside of a transaction would begin one.
+        let may_read = self.shared.in_transaction() || self.shared.autocommit.load(Ordering::Acquire);
+        let Some(key) = error.constraint().filter(|_| may_read && !self.shared.is_broken()) else { return error };
+        let table_is_said = error.table().is_some();
+        let table = error.table().unwrap_or(&target.table);
+        if self.keys.is_hidden(table) {
+            return error;
+        }
+        let schema = target.schema.as_deref();
+        let look_up = LookUp { is_mysql: self.is_mysql, schema, table, table_is_said, key };
+        let columns = match self.keys.get(&look_up) {
+            Some(columns) => columns,
+            None => {
+                let found = self.look_up(&look_up).await;
+                // One that failed is not tried again at once either.
+                self.keys.insert(&look_up, found.clone());
+                found
+            }
+        };
+        match &*columns {
+            [] => error,
+            columns if table_is_said => error.with_columns(columns),
+            columns => error.with_columns(columns).with_table(target.table.clone()),
+        }
+    }
+
+    /// Asks for the columns of a key; none if it cannot be told.
+    async fn look_up(&mut self, look_up: &LookUp<'_>) -> Arc<[String]> {
+        match self.ask_columns(look_up).await {
+            Ok(columns) => {
+                self.observe();
+                columns.into()
+            }
+            Err(fault) => {
+                tracing::debug!(code = ?error::server_code(&fault), "the columns of a key could not be looked up");
+                if matches!(fault, mysql_async::Error::Server(_)) && !self.is_disconnected() {
+                    // The last flags may be those of the prepare.
+                    self.ask_state().await;
+                } else {
+                    self.shared.break_off();
+                }
+                Arc::default()
+            }
+        }
+    }
+
+    async fn ask_columns(&mut self, look_up: &LookUp<'_>) -> mysql_async::Result<Vec<String>> {
+        let conn = self.conn()?;
+        let statement = conn.prep(look_up.sql()).await?;
+        let rows = conn.exec::<mysql_async::Row, _, _>(&statement, Params::Positional(look_up.params())).await;
+        if rows.is_ok() || !conn.is_disconnected() {
+            conn.close(statement).await?;
+        }
+        // A part that is an expression has no column.
+        let name = |row: &mysql_async::Row| match row.as_ref(0) {
+            Some(Value::Bytes(name)) => String::from_utf8(name.clone()).ok(),
+            _ => None,
+        };
+        Ok(rows?.iter().filter_map(name).collect())
     }
 
     /// Asks the server whether a transaction is open; a connection that cannot say is broken.
@@ -391,6 +467,7 @@ impl Session {
     /// The session was in other hands.
     pub(crate) fn set_stale(&mut self) {
         self.stale = true;
+        self.keys.forget();
     }
 
     pub(crate) async fn refresh_if_stale(&mut self) -> Result<()> {
@@ -426,7 +503,7 @@ impl Session {
                 self.observe();
                 Ok(())
             }
-            Err(fault) => Err(self.fail(fault.into(), true).await),
+            Err(fault) => Err(self.fail(fault.into(), true, None).await),
         }
     }
 
@@ -434,12 +511,13 @@ impl Session {
     pub(crate) async fn script(&mut self, sql: &str) -> Result<()> {
         self.check_size(sql, &[])?;
         self.refresh_if_stale().await?;
+        self.keys.watch_any(sql);
         let mut done = 0;
         match self.run_script(sql, &mut done).await {
             // A script may do anything to the session.
             Ok(()) => self.refresh().await,
             Err(fault) => {
-                let error = self.fail(fault.into(), true).await.with_batch_index(done);
+                let error = self.fail(fault.into(), true, None).await.with_batch_index(done);
                 if !self.shared.is_broken() && names_sql_mode(sql) {
                     self.refresh().await?;
                 }
@@ -463,6 +541,7 @@ impl Session {
         let mut reset = async || {
             let done = self.conn()?.reset().await?;
             self.cache.clear();
+            self.keys.reset();
             self.stale = false;
             if done {
                 self.set_up().await?;
@@ -559,6 +638,6 @@ fn hides_id(sql: &str) -> bool {
     contains(sql, b"last_insert_id")
 }
 
-fn contains(sql: &str, word: &[u8]) -> bool {
+pub(crate) fn contains(sql: &str, word: &[u8]) -> bool {
     sql.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }

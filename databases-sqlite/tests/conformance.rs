@@ -1,12 +1,14 @@
 //! The conformance suite on SQLite: on a file, with several connections, and in memory, with one.
 
-mod file {
-    databases_core::conformance!(|| databases_core::conformance::Source::new_file(databases_sqlite::Sqlite, "sqlite"));
-}
+mod sqlite {
+    use databases_core::conformance::Source;
+    use databases_sqlite::Sqlite;
 
-mod memory {
-    databases_core::conformance!(|| databases_core::conformance::Source::url(
-        databases_sqlite::Sqlite,
-        "sqlite::memory:"
-    ));
+    mod file {
+        databases_core::conformance!(|| super::Source::new_file(super::Sqlite, "sqlite"));
+    }
+
+    mod memory {
+        databases_core::conformance!(|| super::Source::url(super::Sqlite, "sqlite::memory:"));
+    }
 }
