@@ -6,6 +6,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::sql::Template;
+
 /// The result of everything that talks to a database.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -91,6 +93,15 @@ pub enum ErrorKind {
     Internal,
 }
 
+/// Where a server sees a mistake, in the text that was sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NativePosition {
+    /// A byte, counted from 0.
+    Byte(usize),
+    /// A character, counted from 1, as PostgreSQL does.
+    Character(usize),
+}
+
 /// What a failed statement has done to the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -121,6 +132,8 @@ struct Inner {
     detail: Option<String>,
     hint: Option<String>,
     batch_index: Option<usize>,
+    native_position: Option<NativePosition>,
+    line_col: Option<(usize, usize)>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -151,6 +164,8 @@ impl Error {
             detail: None,
             hint: None,
             batch_index: None,
+            native_position: None,
+            line_col: None,
             source: None,
         }))
     }
@@ -211,6 +226,31 @@ impl Error {
         self
     }
 
+    /// Adds where in the text that it was sent the server sees the mistake.
+    #[must_use]
+    pub fn with_native_position(mut self, position: NativePosition) -> Self {
+        self.0.native_position = Some(position);
+        self
+    }
+
+    /// Shows the server's position in the text that the user wrote; `native` is what was sent.
+    pub(crate) fn located(mut self, template: &Template, native: &str) -> Self {
+        let at = match self.0.native_position.take() {
+            None => return self,
+            Some(NativePosition::Byte(at)) => Some(at),
+            Some(NativePosition::Character(ordinal)) => {
+                let ends = native.char_indices().map(|(at, _)| at).chain([native.len()]);
+                ordinal.checked_sub(1).and_then(|index| ends.skip(index).next())
+            }
+        };
+        if let Some(at) = at.and_then(|at| template.locate(native, at)) {
+            let (line_col, shown) = template.place(at);
+            self.0.line_col = Some(line_col);
+            self.0.message.push_str(&shown);
+        }
+        self
+    }
+
     /// Adds the error below this one. It must not print parameter values or secrets.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -246,6 +286,8 @@ impl Error {
             detail: inner.detail.clone(),
             hint: inner.hint.clone(),
             batch_index: inner.batch_index,
+            native_position: inner.native_position,
+            line_col: inner.line_col,
             source: None,
         }))
     }
@@ -296,6 +338,13 @@ impl Error {
     #[must_use]
     pub fn batch_index(&self) -> Option<usize> {
         self.0.batch_index
+    }
+
+    /// Line and column of the mistake in the SQL text as it was given, counted in characters from 1, where the server
+    /// or our scanner says.
+    #[must_use]
+    pub fn line_col(&self) -> Option<(usize, usize)> {
+        self.0.line_col
     }
 
     /// What the failed statement has done to the database.
@@ -362,8 +411,9 @@ impl From<crate::sql::SqlError> for Error {
             _ => ErrorKind::Parameters,
         };
         let hint = error.hint().map(str::to_owned);
-        let message = error.to_string();
-        let error = Self::new(kind, message);
+        let line_col = error.line_col();
+        let mut error = Self::new(kind, error.to_string());
+        error.0.line_col = line_col;
         match hint {
             Some(hint) => error.with_hint(hint),
             None => error,

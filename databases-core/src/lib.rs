@@ -31,7 +31,7 @@ pub use backend::{ExecResult, ServerInfo, Status};
 pub use connection::{Connection, Native};
 pub use convert::{List, ListItem, SequenceItem, list};
 pub use database::Pool;
-pub use error::{Effect, Error, ErrorKind, Result};
+pub use error::{Effect, Error, ErrorKind, NativePosition, Result};
 pub use executor::{Call, Executor, ParamRows, RawExecutor};
 pub use options::{Isolation, LockMode, PoolOptions, TransactionOptions};
 pub use params::{Arg, IntoParams, Params};

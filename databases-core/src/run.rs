@@ -203,6 +203,8 @@ async fn bounded<T>(
 
 /// Binds rows of parameters one by one, as the backend asks for them.
 struct BoundRows<'a> {
+    /// The text of the last row: the one that a server's position is about, if all rows have the same.
+    native: Option<Arc<str>>,
     query: &'a Query<'a>,
     template: Arc<Template>,
     first: Option<Params<'static>>,
@@ -215,6 +217,7 @@ impl Requests for BoundRows<'_> {
         params.extend(self.query.built.clone());
         let bound = params.bind(&self.template, self.query.allow_unused);
         Some(bound.map(|(sql, args)| {
+            self.native = Some(sql.clone());
             let mut request = Request::new(sql, args, self.template.clone());
             request.prepared = self.query.prepared;
             request.wants_rows = false;
@@ -247,10 +250,10 @@ impl Handle {
         request.wants_rows = call.wants_rows;
         let in_flight = self.enter().await?;
         self.mark(request.template.class());
-        let template = request.template.clone();
+        let (template, native) = (request.template.clone(), request.sql.clone());
         let timeout = inner.timeout_of(&call.query);
         let result = bounded(inner, &**conn, &template, &self.span, timeout, conn.run(request, sink)).await;
-        self.leave(in_flight, result)
+        self.leave(in_flight, result).map_err(|error| error.located(&template, &native))
     }
 
     /// All rows or none: inside a transaction or savepoint of its own.
@@ -265,10 +268,12 @@ impl Handle {
             let conn = &handle.session.conn;
             let in_flight = handle.enter().await?;
             handle.mark(template.class());
-            let mut bound = BoundRows { query: &query, template: template.clone(), first: Some(first), rows };
+            let mut bound =
+                BoundRows { native: None, query: &query, template: template.clone(), first: Some(first), rows };
             let timeout = inner.timeout_of(&query);
             let result = bounded(inner, &**conn, &template, &handle.span, timeout, conn.run_many(&mut bound)).await;
-            handle.leave(in_flight, result)
+            let native = bound.native.unwrap_or_default();
+            handle.leave(in_flight, result).map_err(|error| error.located(&template, &native))
         }
         .await;
         settle_savepoint(own, result).await
@@ -301,7 +306,8 @@ impl Handle {
         self.mark(request.template.class());
         self.set_streaming(true);
         let mut open = OpenStream { batches: None, handle: self.clone(), keep: None };
-        let batches = conn.open_stream(request).await;
+        let (template, native) = (request.template.clone(), request.sql.clone());
+        let batches = conn.open_stream(request).await.map_err(|error| error.located(&template, &native));
         open.batches = Some(self.leave(in_flight, batches)?);
         Ok(open)
     }
@@ -401,9 +407,10 @@ pub(crate) async fn run_on_slot(
     if changes_session(request.template.class()) {
         slot.mark_dirty();
     }
-    let template = request.template.clone();
+    let (template, native) = (request.template.clone(), request.sql.clone());
     let timeout = inner.timeout_of(&call.query);
-    bounded(inner, conn, &template, &tracing::Span::none(), timeout, conn.run(request, sink)).await
+    let result = bounded(inner, conn, &template, &tracing::Span::none(), timeout, conn.run(request, sink)).await;
+    result.map_err(|error| error.located(&template, &native))
 }
 
 /// Finds mistakes in text and parameters before a connection is waited for.

@@ -40,10 +40,16 @@
 //!
 //! The server names no columns of a key. After a duplicate they are looked up in `information_schema`: **two round trips
 //! more, once per key, connection and minute**; no statement that succeeds pays anything. The server gives up after
-//! 200 ms, and then, or where the account may not see the table, the error has no columns. The look-up is a plain read
-//! on the same connection, inside the transaction that is open; it clears `SHOW WARNINGS` and `ROW_COUNT()`. On MariaDB,
-//! and on MySQL before 8.0.19, where the server does not say the table either, table and columns are left out if the
-//! statement changes several tables or its table has triggers. Scripts, `CALL` and temporary tables are not looked up.
+//! 200 ms; then, or where the account may not see the table, the error has no columns. For up to a minute the columns may
+//! be those from before an ALTER TABLE on another connection; one on this connection is seen.
+//!
+//! The look-up is a plain read on the same connection, inside the transaction that is open. It clears `SHOW WARNINGS` and
+//! `ROW_COUNT()`. On MySQL, whose `information_schema` is made of InnoDB tables, it fixes the snapshot of a REPEATABLE
+//! READ transaction that has read nothing before; MariaDB's does not.
+//!
+//! On MariaDB, and on MySQL before 8.0.19, where the server does not say the table either, table and columns are left out
+//! if the statement changes several tables or its table has triggers. Scripts, `CALL` and temporary tables are not
+//! looked up.
 
 #![warn(missing_docs)]
 

@@ -283,10 +283,16 @@ async fn errors_have_kind_names_and_no_values() {
     .await;
     use ErrorKind::*;
     for (sql, kind, constraint, table, column) in [
-        ("INSERT INTO e_parent VALUES (2, 'secret@x', 1)", UniqueViolation, Some("by_email"), None, None),
+        (
+            "INSERT INTO e_parent VALUES (2, 'secret@x', 1)",
+            UniqueViolation,
+            Some("by_email"),
+            Some("e_parent"),
+            Some("email"),
+        ),
         ("INSERT INTO e_child VALUES (99)", ForeignKeyViolation, Some("fk_p"), Some("e_child"), Some("p")),
         ("DELETE FROM e_parent", ForeignKeyViolation, Some("fk_p"), Some("e_child"), Some("p")),
-        ("INSERT INTO e_parent VALUES (3, NULL, 1)", NotNullViolation, None, None, Some("email")),
+        ("INSERT INTO e_parent VALUES (3, NULL, 1)", NotNullViolation, None, Some("e_parent"), Some("email")),
         ("INSERT INTO e_parent (id) VALUES (3)", NotNullViolation, None, None, Some("email")),
         ("INSERT INTO e_parent VALUES (3, 'c', 1000)", CheckViolation, Some("small"), None, None),
         ("INSERT INTO e_parent VALUES ('secret', 'c', 1)", Database, None, None, Some("id")),

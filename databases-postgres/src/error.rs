@@ -5,8 +5,8 @@
 
 use std::io;
 
-use databases_core::{Effect, Error, ErrorKind};
-use tokio_postgres::error::{DbError, Severity};
+use databases_core::{Effect, Error, ErrorKind, NativePosition};
+use tokio_postgres::error::{DbError, ErrorPosition, Severity};
 
 use crate::session::Reason;
 
@@ -83,6 +83,9 @@ pub(crate) fn from_server(error: &DbError) -> Error {
     };
     if let Some(detail) = detail {
         ours = ours.with_detail(detail);
+    }
+    if let Some(ErrorPosition::Original(ordinal)) = error.position() {
+        ours = ours.with_native_position(NativePosition::Character(*ordinal as usize));
     }
     match error.hint() {
         Some(hint) => ours.with_hint(hint),

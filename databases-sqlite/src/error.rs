@@ -4,7 +4,7 @@
 //! runs can repeat values (`RAISE`, full-text queries, paths given to ATTACH), so that goes to the detail, which is
 //! never printed, unless it has one of the forms that hold names alone.
 
-use databases_core::{Effect, Error, ErrorKind};
+use databases_core::{Effect, Error, ErrorKind, NativePosition};
 use rusqlite::ffi;
 
 /// When the error arose.
@@ -22,7 +22,13 @@ pub(crate) enum Stage {
 pub(crate) fn from_sqlite(error: rusqlite::Error, stage: Stage, table: Option<&str>) -> Error {
     match error {
         rusqlite::Error::SqliteFailure(error, message) => from_code(error.extended_code, message, stage, table),
-        rusqlite::Error::SqlInputError { error, msg, .. } => from_code(error.extended_code, Some(msg), stage, table),
+        rusqlite::Error::SqlInputError { error, msg, offset, .. } => {
+            let error = from_code(error.extended_code, Some(msg), stage, table);
+            match usize::try_from(offset) {
+                Ok(offset) => error.with_native_position(NativePosition::Byte(offset)),
+                Err(_) => error, // SQLite does not know.
+            }
+        }
         rusqlite::Error::MultipleStatement => several_statements(),
         rusqlite::Error::NulError(_) | rusqlite::Error::InvalidPath(_) => {
             Error::new(ErrorKind::Connect, "the path of the database holds a NUL or is not UTF-8")

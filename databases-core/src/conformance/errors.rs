@@ -218,3 +218,23 @@ pub async fn an_unknown_option_of_the_url_is_an_error_that_names_it(f: &Fixture)
     fails(f.pool_url(|url| Ok(url.with_option("acquire_timeout", "soon")?)), ErrorKind::Url);
     Ok(())
 }
+
+pub async fn a_mistake_is_shown_in_the_text_that_was_given(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    // The native text is shorter than the given one before the mistake.
+    let sql = "SELECT :a_long_name,\n  :a_long_name + nonsense_column";
+    let error = fails(db.fetch_all::<(i64, i64)>(sql, params! { a_long_name: 1 }).await, ErrorKind::UndefinedColumn);
+    let shown = "--> SQL 2:18\n  |    :a_long_name + nonsense_column\n  |                   ^^^^^^^^^^^^^^^";
+    match f.kind() {
+        // The server gives no position.
+        DialectKind::MySql => assert_eq!(error.line_col(), None, "{error}"),
+        DialectKind::Postgres | DialectKind::Sqlite => {
+            assert_eq!(error.line_col(), Some((2, 18)), "{error}");
+            assert!(error.to_string().contains(shown), "{error}");
+        }
+    }
+    // Our own scanner knows the place everywhere.
+    let error = fails(db.execute("SELECT 1,\n :b", ()).await, ErrorKind::Parameters);
+    assert_eq!(error.line_col(), Some((2, 2)));
+    Ok(())
+}

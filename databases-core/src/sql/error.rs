@@ -79,10 +79,11 @@ struct Inner {
     hint: Option<String>,
 }
 
+/// A place in a text, for people: its line with a caret below.
 #[derive(Clone, PartialEq, Eq)]
-struct Place {
+pub(super) struct Place {
     at: usize,
-    line_col: (usize, usize),
+    pub(super) line_col: (usize, usize),
     /// The part of the line around the place, fit for display.
     line: String,
     /// In characters of `line`.
@@ -144,8 +145,8 @@ impl SqlError {
 impl fmt::Display for SqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
-        if let Some(Place { line_col: (line, column), line: text, caret: (skip, width), .. }) = &self.0.place {
-            write!(f, "\n --> SQL {line}:{column}\n  |  {text}\n  |  {:skip$}{:^<width$}", "", "")?;
+        if let Some(place) = &self.0.place {
+            place.fmt(f)?;
         }
         match &self.0.hint {
             Some(hint) => write!(f, "\n  hint: {hint}"),
@@ -169,11 +170,19 @@ impl fmt::Debug for SqlError {
 
 impl std::error::Error for SqlError {}
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line_col: (line, column), line: text, caret: (skip, width), .. } = self;
+        write!(f, "\n --> SQL {line}:{column}\n  |  {text}\n  |  {:skip$}{:^<width$}", "", "")
+    }
+}
+
 impl Place {
     /// How many characters of a line are shown on either side of the place.
     const CONTEXT: usize = 60;
 
-    fn new(sql: &str, start: usize, end: usize) -> Self {
+    /// The bytes from `start` to `end`, both at the edge of a character.
+    pub(super) fn new(sql: &str, start: usize, end: usize) -> Self {
         let line_col = line_col(sql, start);
         let line_start = sql[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = sql[start..].find('\n').map_or(sql.len(), |len| start + len);

@@ -41,6 +41,7 @@ mod error;
 mod hint;
 mod keyword;
 mod lexer;
+mod locate;
 mod script;
 mod slots;
 mod template;
