@@ -94,12 +94,15 @@ pub enum ErrorKind {
 }
 
 /// Where a server sees a mistake, in the text that was sent to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NativePosition {
     /// A byte, counted from 0.
     Byte(usize),
     /// A character, counted from 1, as PostgreSQL does.
     Character(usize),
+    /// Where this text begins, which runs to the end of the statement or is cut, as MySQL says. No place if the
+    /// statement has it more than once.
+    Near(String),
 }
 
 /// What a failed statement has done to the database.
@@ -238,6 +241,11 @@ impl Error {
         let at = match self.0.native_position.take() {
             None => return self,
             Some(NativePosition::Byte(at)) => Some(at),
+            Some(NativePosition::Near(text)) if text.is_empty() => None,
+            Some(NativePosition::Near(text)) => {
+                let mut found = native.match_indices(&text).map(|(at, _)| at);
+                found.next().filter(|_| found.next().is_none())
+            }
             Some(NativePosition::Character(ordinal)) => {
                 let ends = native.char_indices().map(|(at, _)| at).chain([native.len()]);
                 ordinal.checked_sub(1).and_then(|index| ends.skip(index).next())
@@ -286,7 +294,7 @@ impl Error {
             detail: inner.detail.clone(),
             hint: inner.hint.clone(),
             batch_index: inner.batch_index,
-            native_position: inner.native_position,
+            native_position: inner.native_position.clone(),
             line_col: inner.line_col,
             source: None,
         }))

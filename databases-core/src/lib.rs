@@ -13,6 +13,7 @@ mod convert;
 mod database;
 mod error;
 mod executor;
+mod interop;
 mod options;
 mod params;
 mod pool;
@@ -33,6 +34,9 @@ pub use convert::{List, ListItem, SequenceItem, list};
 pub use database::Pool;
 pub use error::{Effect, Error, ErrorKind, NativePosition, Result};
 pub use executor::{Call, Executor, ParamRows, RawExecutor};
+pub use interop::ConversionError;
+#[cfg(feature = "json")]
+pub use interop::Json;
 pub use options::{Isolation, LockMode, PoolOptions, TransactionOptions};
 pub use params::{Arg, IntoParams, Params};
 pub use pool::{AfterConnect, PasswordProvider, PoolConfig, PoolStatus};

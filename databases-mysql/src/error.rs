@@ -7,7 +7,7 @@
 //! Numbers: <https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html>,
 //! <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
 
-use databases_core::{Effect, Error, ErrorKind};
+use databases_core::{Effect, Error, ErrorKind, NativePosition};
 use mysql_async::{DriverError, IoError, LocalInfileError, ServerError};
 
 use crate::keys::Target;
@@ -128,6 +128,9 @@ fn from_server(server: &ServerError, about: About<'_>) -> Error {
     let said = Said::read(server.code, &server.message, about);
     let message = text(kind, server, &said);
     let mut error = Error::new(kind, message).with_code(server.code.to_string()).with_detail(server.message.clone());
+    if let Some(near) = near(server) {
+        error = error.with_native_position(NativePosition::Near(near.to_owned()));
+    }
     if let Some(constraint) = said.constraint {
         error = error.with_constraint(constraint);
     }
@@ -138,6 +141,12 @@ fn from_server(server: &ServerError, about: About<'_>) -> Error {
         error = error.with_columns(said.columns);
     }
     error
+}
+
+/// The rest of the statement that a syntax error quotes.
+fn near(server: &ServerError) -> Option<&str> {
+    let (_, rest) = server.message.split_once("near '").filter(|_| matches!(server.code, 1064 | 1149))?;
+    rest.rsplit_once("' at line ").map(|(near, _)| near)
 }
 
 fn kind_of(code: u16) -> ErrorKind {

@@ -233,6 +233,9 @@ pub async fn a_mistake_is_shown_in_the_text_that_was_given(f: &Fixture) -> Resul
             assert!(error.to_string().contains(shown), "{error}");
         }
     }
+    // A syntax error has a place everywhere: MySQL quotes what it stumbled over.
+    let error = fails(db.execute("SELECT :a +\n 1 FORM nowhere x y", params! { a: 1 }).await, ErrorKind::Syntax);
+    assert_eq!(error.line_col().map(|(line, _)| line), Some(2), "{error}");
     // Our own scanner knows the place everywhere.
     let error = fails(db.execute("SELECT 1,\n :b", ()).await, ErrorKind::Parameters);
     assert_eq!(error.line_col(), Some((2, 2)));

@@ -166,7 +166,8 @@ pub async fn returning_gives_the_new_row(f: &Fixture) -> Result<()> {
         assert_eq!(db.fetch_val::<i64>(&insert, params! { n: 7 }).await?, 1);
         assert_eq!(db.execute(&insert, params! { n: 8 }).await?.rows_affected(), 1);
     } else {
-        fails(db.fetch_val::<i64>(&insert, params! { n: 7 }).await, ErrorKind::Syntax);
+        // Told before anything is sent: MySQL would call it a syntax error.
+        fails(db.fetch_val::<i64>(&insert, params! { n: 7 }).await, ErrorKind::Unsupported);
     }
     Ok(())
 }
