@@ -18,7 +18,7 @@ pub use databases_core::{
     params, sql,
 };
 #[cfg(feature = "macros")]
-pub use databases_macros::{FromRow, Params};
+pub use databases_macros::{FromRow, FromValue, IntoValue, Params};
 #[cfg(feature = "mysql")]
 pub use databases_mysql as mysql;
 #[cfg(feature = "postgres")]

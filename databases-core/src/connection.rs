@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::options::TransactionOptions;
 use crate::pool::{Inner, Slot};
 use crate::session::{Handle, Session};
+use crate::sql::StatementClass;
 use crate::transaction::{Transaction, run_closure, run_closure_with};
 
 /// A connection taken out of the pool; it goes back when it is dropped.
@@ -89,7 +90,7 @@ impl Connection {
     pub async fn server_info(&self) -> Result<ServerInfo> {
         let in_flight = self.handle.enter().await?;
         let info = self.handle.session.conn.server_info().await;
-        self.handle.leave(in_flight, info)
+        self.handle.leave(in_flight, StatementClass::Read, info)
     }
 
     /// What the session is doing, as last seen on the wire. No I/O.
@@ -110,7 +111,7 @@ impl Connection {
         let in_flight = self.handle.enter().await?;
         let conn = &self.handle.session.conn;
         let lent = conn.native().await;
-        let lent = self.handle.leave(in_flight, lent)?;
+        let lent = self.handle.leave(in_flight, StatementClass::Session, lent)?;
         if !lent.as_any().is::<T>() {
             let message = format!(
                 "the driver's connection is a `{}`, not a `{}`",

@@ -9,12 +9,12 @@ use futures_util::future::BoxFuture;
 
 use crate::backend::{ExecResult, RowSink, ServerInfo};
 use crate::connection::Connection;
-use crate::error::{Error, Result};
+use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::options::TransactionOptions;
 use crate::pool::{Checkout, Inner, PoolConfig, PoolStatus, Purpose};
 use crate::query::Query;
-use crate::run::{Place, check_call, run_on_slot, stream_on};
+use crate::run::{Place, check, run_on_slot, stream_on};
 use crate::session::{Handle, Session};
 use crate::sql::Dialect;
 use crate::stream::BatchStream;
@@ -184,12 +184,12 @@ impl RawExecutor for Pool {
     }
 
     async fn raw_run(&self, call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
-        let template = check_call(&self.0, &call)?;
+        let checked = check(&self.0, self.0.dialect(), Place::Pool, &call)?;
         if self.0.options().force_rollback {
             return self.base(Purpose::Statement).await?.run(call, sink).await;
         }
         let slot = self.0.check_out(Purpose::Statement, Checkout::Exclusive).await?;
-        run_on_slot(&slot, template, call, sink).await
+        run_on_slot(&slot, checked, call, sink).await
     }
 
     async fn raw_run_many(&self, query: Query<'_>, rows: &mut ParamRows<'_>) -> Result<u64> {
@@ -204,16 +204,18 @@ impl RawExecutor for Pool {
     }
 
     async fn raw_run_script(&self, sql: &str) -> Result<()> {
-        let dirty = self.0.check_script(sql, self.0.dialect(), Place::Pool)?;
+        self.0.check_script(sql, self.0.dialect(), Place::Pool)?;
         let handle = self.base(Purpose::Statement).await?;
-        if dirty {
-            handle.session.mark_dirty();
+        handle.run_script(sql).await?;
+        if handle.has_stray_transaction() {
+            let message = "the script left a transaction open, which is rolled back: nobody could have committed it";
+            return Err(Error::new(ErrorKind::TransactionEnded, message).with_effect(Effect::RolledBack));
         }
-        handle.run_script(sql).await
+        Ok(())
     }
 
     fn raw_stream<'e>(&'e self, call: Call<'static>) -> BatchStream<'e> {
-        let checked = check_call(&self.0, &call);
+        let checked = check(&self.0, self.0.dialect(), Place::Pool, &call).map(drop);
         stream_on(
             async {
                 checked?;

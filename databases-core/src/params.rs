@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql;
@@ -115,9 +116,24 @@ impl<'a> Params<'a> {
     /// # Errors
     ///
     /// [`ErrorKind::Parameters`] where text and parameters do not match; [`ErrorKind::LimitExceeded`] for too many.
-    pub fn bind(self, template: &sql::Template, allow_unused: bool) -> Result<(std::sync::Arc<str>, Vec<Arg>)> {
+    pub fn bind(self, template: &sql::Template, allow_unused: bool) -> Result<(Arc<str>, Vec<Arg>)> {
+        let bound = self.check(template, allow_unused)?;
+        Ok(self.arrange(bound))
+    }
+
+    /// Matches the parameters with `template`.
+    pub(crate) fn check(&self, template: &sql::Template, allow_unused: bool) -> Result<sql::Bound> {
         self.check_names()?;
-        let bound = template.bind(&self, allow_unused)?;
+        Ok(template.bind(self, allow_unused)?)
+    }
+
+    /// Puts the values into the order of the placeholders.
+    pub(crate) fn arrange(self, bound: sql::Bound) -> (Arc<str>, Vec<Arg>) {
+        let in_order = bound.args.len() == self.entries.len()
+            && bound.args.iter().enumerate().all(|(at, arg)| arg.value == at && arg.path == sql::ArgPath::Whole);
+        if in_order {
+            return (bound.sql, self.entries.into_iter().map(|entry| entry.arg).collect());
+        }
         // A value that is bound once is moved, which saves a copy of every text.
         let mut uses = vec![0u32; self.entries.len()];
         for arg in bound.args.iter() {
@@ -133,7 +149,8 @@ impl<'a> Params<'a> {
                 item_of(whole, arg.path)
             }
         });
-        Ok((bound.sql.clone(), args.collect()))
+        let args = args.collect();
+        (bound.sql, args)
     }
 }
 

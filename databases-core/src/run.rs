@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::stream;
 use tracing::Instrument as _;
 
-use crate::backend::{BackendConnection, ExecResult, Request, Requests, RowBatches, RowSink};
+use crate::backend::{BackendConnection, ExecResult, Request, Requests, RowBatches, RowSink, Status};
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
@@ -15,8 +15,9 @@ use crate::options::TransactionOptions;
 use crate::params::Params;
 use crate::pool::{Inner, Slot};
 use crate::query::Query;
-use crate::session::Handle;
-use crate::sql::{Dialect, DialectKind, StatementClass, Template, Verb, split_script};
+use crate::row::RowBatch;
+use crate::session::{Handle, InFlight};
+use crate::sql::{Bound, Dialect, DialectKind, StatementClass, Template, Verb, split_script};
 use crate::stream::BatchStream;
 use crate::transaction::Transaction;
 
@@ -78,16 +79,18 @@ impl Inner {
         }
     }
 
-    /// Checks the statements of a script; `true` if one of them may change the session.
-    pub(crate) fn check_script(&self, script: &str, dialect: Dialect, place: Place) -> Result<bool> {
-        let mut dirty = false;
+    /// Checks the statements of a script; gives the class that tells most about what it leaves behind.
+    pub(crate) fn check_script(&self, script: &str, dialect: Dialect, place: Place) -> Result<StatementClass> {
+        let mut worst = StatementClass::Write;
         for statement in split_script(script, dialect)? {
             // A script that begins and commits by itself runs on one connection, so it may do so on a pool.
             let place = if place == Place::Pool { Place::Connection } else { place };
             self.refuse(statement.class, Verb::Other, dialect, place)?;
-            dirty |= changes_session(statement.class);
+            if changes_session(statement.class) || (statement.class == StatementClass::Ddl && !changes_session(worst)) {
+                worst = statement.class;
+            }
         }
-        Ok(dirty)
+        Ok(worst)
     }
 
     fn timeout_of(&self, query: &Query<'_>) -> Option<Duration> {
@@ -108,6 +111,21 @@ impl Inner {
                 nested,
             )
         })
+    }
+
+    fn script_span(&self, script: &str) -> tracing::Span {
+        let target = self.config.connector.target();
+        tracing::debug_span!(
+            "script",
+            otel.kind = "client",
+            db.system.name = target.system,
+            db.namespace = %target.namespace,
+            db.query.text = script,
+            server.address = %target.address,
+            server.port = target.port,
+            db.response.status_code = tracing::field::Empty,
+            error.type = tracing::field::Empty,
+        )
     }
 
     fn span(&self, verb: &str, template: &Template) -> tracing::Span {
@@ -146,59 +164,80 @@ fn record<T>(span: &tracing::Span, result: &Result<T>) {
     }
 }
 
-/// Binds `params`; scans again if the session reads literals otherwise than the pool's dialect.
-fn bind(
-    inner: &Inner,
-    conn: &dyn BackendConnection,
+/// A call whose text and parameters were found to match.
+pub(crate) struct Checked {
     template: Arc<Template>,
-    query: &Query<'_>,
-    params: Params<'_>,
-    place: Place,
-) -> Result<Request> {
-    let dialect = conn.dialect();
-    let template = if template.dialect() == dialect { template } else { inner.template(query, dialect, place)? };
-    let (sql, args) = params.bind(&template, query.allow_unused)?;
-    let mut request = Request::new(sql, args, template);
-    request.prepared = query.prepared;
-    Ok(request)
+    bound: Bound,
 }
 
-/// Runs `work` under a span, for at most `timeout`; a statement that takes longer is stopped at the server.
-async fn bounded<T>(
-    inner: &Inner,
-    conn: &dyn BackendConnection,
-    template: &Template,
-    parent: &tracing::Span,
-    timeout: Option<Duration>,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let span = if tracing::enabled!(tracing::Level::DEBUG) {
-        parent.in_scope(|| inner.span(template.verb().as_str(), template))
-    } else {
-        tracing::Span::none()
-    };
-    let work = async {
-        let Some(limit) = timeout else { return work.await };
-        // The unfinished future is dropped before the connection is asked to settle.
-        let in_time = tokio::time::timeout(limit, work).await;
-        match in_time {
-            Ok(result) => result,
-            Err(_) => {
-                let _ = tokio::time::timeout(inner.options().close_timeout, conn.settle()).await;
-                let limit = crate::backend::in_seconds(limit);
-                Err(Error::new(
-                    ErrorKind::StatementTimeout,
-                    format!("the statement ran longer than its timeout, {limit}, and was stopped"),
-                ))
-            }
-        }
-    };
-    if span.is_disabled() {
-        return work.await;
+/// Finds mistakes in text and parameters before a connection is waited for.
+pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &Call<'_>) -> Result<Checked> {
+    let template = inner.template(&call.query, dialect, place)?;
+    let bound = call.params.check(&template, call.query.allow_unused)?;
+    Ok(Checked { template, bound })
+}
+
+impl Checked {
+    /// The request for a session of `dialect`; checked again if that reads literals otherwise than was thought.
+    fn request(self, inner: &Inner, dialect: Dialect, place: Place, call: Call<'_>) -> Result<Request> {
+        let checked = if self.template.dialect() == dialect { self } else { check(inner, dialect, place, &call)? };
+        let (sql, args) = call.params.arrange(checked.bound);
+        let mut request = Request::new(sql, args, checked.template);
+        request.prepared = call.query.prepared;
+        request.wants_rows = call.wants_rows;
+        Ok(request)
     }
-    let result = work.instrument(span.clone()).await;
-    record(&span, &result);
-    result
+}
+
+/// What bounds and shows a statement on its way.
+struct Bounds<'a> {
+    inner: &'a Inner,
+    conn: &'a dyn BackendConnection,
+    timeout: Option<Duration>,
+    span: tracing::Span,
+}
+
+impl<'a> Bounds<'a> {
+    fn new(
+        inner: &'a Inner,
+        conn: &'a dyn BackendConnection,
+        parent: &tracing::Span,
+        template: &Template,
+        timeout: Option<Duration>,
+    ) -> Self {
+        let span = if tracing::enabled!(tracing::Level::DEBUG) {
+            parent.in_scope(|| inner.span(template.verb().as_str(), template))
+        } else {
+            tracing::Span::none()
+        };
+        Self { inner, conn, timeout, span }
+    }
+
+    /// Runs `work` under the span and for at most the timeout; a statement that takes longer is stopped at the server.
+    async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let work = async {
+            let Some(limit) = self.timeout else { return work.await };
+            // The unfinished future is dropped before the connection is asked to settle.
+            match tokio::time::timeout(limit, work).await {
+                Ok(result) => result,
+                Err(_) => Err(stopped(self.inner, self.conn, limit).await),
+            }
+        };
+        if self.span.is_disabled() {
+            return work.await;
+        }
+        let result = work.instrument(self.span.clone()).await;
+        record(&self.span, &result);
+        result
+    }
+}
+
+/// Stops what is under way on `conn`, which took longer than `limit`.
+async fn stopped(inner: &Inner, conn: &dyn BackendConnection, limit: Duration) -> Error {
+    let _ = tokio::time::timeout(inner.options().close_timeout, conn.settle()).await;
+    let limit = crate::backend::in_seconds(limit);
+    let message = format!("the statement ran longer than its timeout, {limit}, and was stopped");
+    Error::new(ErrorKind::StatementTimeout, message)
 }
 
 /// Binds rows of parameters one by one, as the backend asks for them.
@@ -244,36 +283,54 @@ impl Handle {
             let result = Box::pin(savepoint.handle.run(call, sink)).await;
             return settle_savepoint(savepoint, result).await;
         }
-        let conn = &self.session.conn;
-        let template = inner.template(&call.query, conn.dialect(), self.place())?;
-        let mut request = bind(inner, &**conn, template, &call.query, call.params, self.place())?;
-        request.wants_rows = call.wants_rows;
-        let in_flight = self.enter().await?;
-        self.mark(request.template.class());
+        let (in_flight, request, timeout) = self.prepare(call).await?;
+        let conn = &*self.session.conn;
         let (template, native) = (request.template.clone(), request.sql.clone());
+        let bounds = Bounds::new(inner, conn, &self.span, &template, timeout);
+        let result = bounds.run(conn.run(request, sink)).await;
+        self.leave(in_flight, template.class(), result).map_err(|error| error.located(&template, &native))
+    }
+
+    /// Enters the session and binds the call in its dialect, which what is undone on entering may change.
+    async fn prepare(&self, call: Call<'_>) -> Result<(InFlight<'_>, Request, Option<Duration>)> {
+        let inner = &self.session.inner;
+        let in_flight = self.enter().await?;
+        let dialect = self.session.conn.dialect();
         let timeout = inner.timeout_of(&call.query);
-        let result = bounded(inner, &**conn, &template, &self.span, timeout, conn.run(request, sink)).await;
-        self.leave(in_flight, result).map_err(|error| error.located(&template, &native))
+        let request = check(inner, dialect, self.place(), &call)
+            .and_then(|checked| checked.request(inner, dialect, self.place(), call));
+        match request {
+            Ok(request) => {
+                self.mark(request.template.class());
+                Ok((in_flight, request, timeout))
+            }
+            Err(error) => {
+                in_flight.finish();
+                Err(error)
+            }
+        }
     }
 
     /// All rows or none: inside a transaction or savepoint of its own.
     pub(crate) async fn run_many(&self, query: Query<'_>, rows: &mut ParamRows<'_>) -> Result<u64> {
         let inner = &self.session.inner;
-        let template = inner.template(&query, self.session.conn.dialect(), self.place())?;
+        let conn = &*self.session.conn;
+        inner.template(&query, conn.dialect(), self.place())?;
         // Nothing is sent for no rows, not even BEGIN.
         let Some(first) = rows.next() else { return Ok(0) };
         let own = Transaction::new(self.begin(&TransactionOptions::new()).await?);
         let result = async {
             let handle = &own.handle;
-            let conn = &handle.session.conn;
+            // Again, in the dialect after what was undone on the way.
+            let template = inner.template(&query, conn.dialect(), self.place())?;
             let in_flight = handle.enter().await?;
             handle.mark(template.class());
             let mut bound =
                 BoundRows { native: None, query: &query, template: template.clone(), first: Some(first), rows };
-            let timeout = inner.timeout_of(&query);
-            let result = bounded(inner, &**conn, &template, &handle.span, timeout, conn.run_many(&mut bound)).await;
+            let bounds = Bounds::new(inner, conn, &handle.span, &template, inner.timeout_of(&query));
+            let result = bounds.run(conn.run_many(&mut bound)).await;
             let native = bound.native.unwrap_or_default();
-            handle.leave(in_flight, result).map_err(|error| error.located(&template, &native))
+            handle.leave(in_flight, template.class(), result).map_err(|error| error.located(&template, &native))
         }
         .await;
         settle_savepoint(own, result).await
@@ -286,29 +343,40 @@ impl Handle {
             let result = Box::pin(savepoint.handle.run_script(script)).await;
             return settle_savepoint(savepoint, result).await;
         }
-        let conn = &self.session.conn;
-        let dirty = inner.check_script(script, conn.dialect(), self.place())?;
+        let conn = &*self.session.conn;
         let in_flight = self.enter().await?;
-        if dirty {
-            self.session.mark_dirty();
-        }
-        let result = conn.run_script(script).await;
-        self.leave(in_flight, result)
+        let class = match inner.check_script(script, conn.dialect(), self.place()) {
+            Ok(class) => class,
+            Err(error) => {
+                in_flight.finish();
+                return Err(error);
+            }
+        };
+        self.mark(class);
+        let span = self.span.in_scope(|| inner.script_span(script));
+        let bounds = Bounds { inner, conn, timeout: inner.options().statement_timeout, span };
+        let result = bounds.run(conn.run_script(script)).await;
+        self.leave(in_flight, class, result)
+    }
+
+    /// Whether something is open that no handle stands for: a transaction that text has begun.
+    pub(crate) fn has_stray_transaction(&self) -> bool {
+        let open = matches!(self.session.conn.status(), Status::InTransaction | Status::Failed);
+        open && !self.in_transaction() && !self.session.force_rollback()
     }
 
     /// Opens a stream; while it is open the handle is busy.
     pub(crate) async fn open_stream(&self, call: Call<'static>) -> Result<OpenStream> {
         let inner = &self.session.inner;
-        let conn = &self.session.conn;
-        let template = inner.template(&call.query, conn.dialect(), self.place())?;
-        let request = bind(inner, &**conn, template, &call.query, call.params, self.place())?;
-        let in_flight = self.enter().await?;
-        self.mark(request.template.class());
+        let (in_flight, request, timeout) = self.prepare(call).await?;
         self.set_streaming(true);
-        let mut open = OpenStream { batches: None, handle: self.clone(), keep: None };
+        let mut open = OpenStream { batches: None, handle: self.clone(), keep: None, timeout };
+        let conn = &*self.session.conn;
         let (template, native) = (request.template.clone(), request.sql.clone());
-        let batches = conn.open_stream(request).await.map_err(|error| error.located(&template, &native));
-        open.batches = Some(self.leave(in_flight, batches)?);
+        let bounds = Bounds::new(inner, conn, &self.span, &template, timeout);
+        let batches = bounds.run(conn.open_stream(request)).await;
+        let batches = self.leave(in_flight, template.class(), batches);
+        open.batches = Some(batches.map_err(|error| error.located(&template, &native))?);
         Ok(open)
     }
 }
@@ -334,6 +402,24 @@ pub(crate) struct OpenStream {
     handle: Handle,
     /// The savepoint that an autocommit stream runs in under force_rollback.
     keep: Option<Transaction>,
+    /// How long each batch may be waited for.
+    timeout: Option<Duration>,
+}
+
+impl OpenStream {
+    async fn next(&mut self) -> Result<Option<Arc<dyn RowBatch>>> {
+        let batches = self.batches.as_mut().expect("an open stream has batches");
+        let Some(limit) = self.timeout else { return batches.next().await };
+        let next = tokio::time::timeout(limit, batches.next()).await;
+        match next {
+            Ok(next) => next,
+            Err(_) => {
+                self.batches = None;
+                let session = &self.handle.session;
+                Err(stopped(&session.inner, &*session.conn, limit).await)
+            }
+        }
+    }
 }
 
 impl Drop for OpenStream {
@@ -357,8 +443,7 @@ where
             Step::Open(open) => open.await?,
             Step::Read(open) => open,
         };
-        let batches = open.batches.as_mut().expect("an open stream has batches");
-        match batches.next().await {
+        match open.next().await {
             Ok(Some(batch)) => Ok(Some((batch, Step::Read(open)))),
             Ok(None) => {
                 open.batches = None;
@@ -396,28 +481,20 @@ pub(crate) fn stream_on<'e>(
 /// Runs one autocommit statement on a connection of the pool. The hot path: no session is made for it.
 pub(crate) async fn run_on_slot(
     slot: &Slot,
-    template: Arc<Template>,
+    checked: Checked,
     call: Call<'_>,
     sink: &mut dyn RowSink,
 ) -> Result<ExecResult> {
     let inner = slot.inner();
     let conn = &**slot.conn();
-    let mut request = bind(inner, conn, template, &call.query, call.params, Place::Pool)?;
-    request.wants_rows = call.wants_rows;
+    let timeout = inner.timeout_of(&call.query);
+    let request = checked.request(inner, conn.dialect(), Place::Pool, call)?;
     if changes_session(request.template.class()) {
         slot.mark_dirty();
     }
     let (template, native) = (request.template.clone(), request.sql.clone());
-    let timeout = inner.timeout_of(&call.query);
-    let result = bounded(inner, conn, &template, &tracing::Span::none(), timeout, conn.run(request, sink)).await;
-    result.map_err(|error| error.located(&template, &native))
-}
-
-/// Finds mistakes in text and parameters before a connection is waited for.
-pub(crate) fn check_call(inner: &Inner, call: &Call<'_>) -> Result<Arc<Template>> {
-    let template = inner.template(&call.query, inner.dialect(), Place::Pool)?;
-    template.bind(&call.params, call.query.allow_unused).map_err(Error::from)?;
-    Ok(template)
+    let bounds = Bounds::new(inner, conn, &tracing::Span::none(), &template, timeout);
+    bounds.run(conn.run(request, sink)).await.map_err(|error| error.located(&template, &native))
 }
 
 macro_rules! executor_by_handle {

@@ -11,6 +11,7 @@ use crate::backend::{BackendConnection, Status, TransactionCommand};
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::options::TransactionOptions;
 use crate::pool::{Inner, Slot};
+use crate::sql::StatementClass;
 
 /// A session. Its connection goes back to the pool when the last handle is gone.
 pub(crate) struct Session {
@@ -35,22 +36,13 @@ struct State {
 
 struct Level {
     id: u64,
-    phase: Phase,
+    /// The handle is gone without commit or rollback: to be rolled back before anything else is sent.
+    dropped: bool,
     /// Its savepoint is known to be there. Not while it is opened, when there is nothing in it to undo, nor while it is
     /// released, when it does not matter to whoever dropped the future whether its work is kept.
     marked: bool,
     streaming: bool,
     over: Option<Over>,
-}
-
-/// Where a transaction or savepoint is between its opening and its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// BEGIN, COMMIT or the like is under way, and somebody waits for it.
-    Changing,
-    Open,
-    /// The handle is gone without commit or rollback: to be rolled back before anything else is sent.
-    Dropped,
 }
 
 /// Why a handle may no longer be used.
@@ -84,7 +76,7 @@ impl Session {
 
     /// A session on a connection that the pool has not got yet.
     pub(crate) fn over(inner: Arc<Inner>, conn: Arc<dyn BackendConnection>, slot: Option<Slot>) -> Arc<Self> {
-        let base = Level { id: 0, phase: Phase::Open, marked: false, streaming: false, over: None };
+        let base = Level { id: 0, dropped: false, marked: false, streaming: false, over: None };
         let state = State { levels: vec![base], next_id: 1, in_flight: 0, retryable: false };
         Arc::new(Self { inner, conn, slot, state: Mutex::new(state), unwinding: tokio::sync::Mutex::default() })
     }
@@ -126,9 +118,6 @@ impl Drop for Session {
         if let Some(slot) = &self.slot {
             slot.set_open(open);
         }
-        if std::thread::panicking() {
-            self.mark_discard();
-        }
     }
 }
 
@@ -163,7 +152,7 @@ impl Handle {
                 let mut state = self.session.lock();
                 self.check_level(&state)?;
                 match state.levels.get(self.level + 1) {
-                    Some(child) if child.phase == Phase::Dropped => true,
+                    Some(child) if child.dropped => true,
                     Some(_) => return Err(busy("a nested transaction is open on this handle")),
                     None if state.levels[self.level].streaming => {
                         return Err(busy("a stream is open on this handle"));
@@ -190,7 +179,7 @@ impl Handle {
 
     fn check_level(&self, state: &State) -> Result<()> {
         // With an outer transaction goes everything inside it.
-        if state.levels.iter().take(self.level).any(|outer| outer.phase == Phase::Dropped) {
+        if state.outer_is_dropped(self.level) {
             return Err(outer_is_over());
         }
         match state.levels.get(self.level) {
@@ -220,11 +209,9 @@ impl Handle {
         self.session.settle().await
     }
 
-    /// Compares what the session believes with what the server says once a statement is over.
-    pub(crate) fn leave<T>(&self, in_flight: InFlight<'_>, result: Result<T>) -> Result<T> {
-        let mut in_flight = in_flight;
-        in_flight.done = true;
-        drop(in_flight);
+    /// Compares what the session believes with what the server says once a statement of `class` is over.
+    pub(crate) fn leave<T>(&self, in_flight: InFlight<'_>, class: StatementClass, result: Result<T>) -> Result<T> {
+        in_flight.finish();
         let status = self.conn().status();
         let mut state = self.session.lock();
         if let Err(error) = &result {
@@ -234,14 +221,22 @@ impl Handle {
                 state.abandon(self.level);
             }
         }
-        if self.level > 0 && status == Status::Idle && state.levels.len() > 1 {
-            let over = if result.is_ok() { Over::Committed } else { Over::RolledBack };
-            state.end_all(over);
-            if result.is_ok() {
-                return Err(over.error().with_effect(Effect::Applied));
+        if self.level == 0 || status != Status::Idle || state.levels.len() == 1 {
+            return result;
+        }
+        // MySQL commits before DDL, also before DDL that then fails; a conflict is what it rolls back for.
+        let commits = !self.session.inner.config.connector.capabilities().transactional_ddl
+            && !matches!(class, StatementClass::Read | StatementClass::Write);
+        match result {
+            Ok(_) => {
+                state.end_all(Over::Committed);
+                Err(Over::Committed.error().with_effect(Effect::Applied))
+            }
+            Err(error) => {
+                state.end_all(if commits && !error.is_retryable() { Over::Committed } else { Over::RolledBack });
+                Err(error)
             }
         }
-        result
     }
 
     /// Remembers an error that came later than the call, as in the middle of a stream.
@@ -252,59 +247,56 @@ impl Handle {
     /// Opens a transaction, or a savepoint inside one.
     pub(crate) async fn begin(&self, options: &TransactionOptions) -> Result<Self> {
         let in_flight = self.enter().await?;
-        let level = self.level + 1;
-        let command = if level == 1 && !self.session.force_rollback() {
-            TransactionCommand::Begin(options.clone())
-        } else {
-            let plain = TransactionOptions { retries: 0, ..options.clone() } == TransactionOptions::new();
-            if !plain {
-                drop(in_flight.finished());
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "the options of a transaction belong to the outermost one; this one is nested",
-                ));
-            }
-            TransactionCommand::Savepoint(level)
-        };
-        let nested = matches!(command, TransactionCommand::Savepoint(_));
-        let id = {
-            let mut state = self.session.lock();
-            if state.in_flight > 1 {
-                drop(state);
-                drop(in_flight.finished());
-                return Err(busy("a statement is under way on this handle"));
-            }
-            let id = state.next_id;
-            state.next_id += 1;
-            state.levels.push(Level { id, phase: Phase::Changing, marked: false, streaming: false, over: None });
-            id
-        };
-        drop(in_flight.finished());
-        let span = self.session.inner.transaction_span(nested, &self.span);
-        let began = Self { session: self.session.clone(), level, id, span: span.clone() };
-        let mut change = Change { handle: &began, then: Phase::Dropped };
-        match self.conn().transaction(command).instrument(span).await {
+        let opened = self.open_level(options);
+        in_flight.finish();
+        let (began, command, nested) = opened?;
+        let mut undo = Undo::unless_disarmed(&began);
+        let result = self.session.step(command).instrument(began.span.clone()).await;
+        let mut state = self.session.lock();
+        match &result {
             Ok(()) => {
-                change.then = Phase::Open;
-                drop(change);
-                let mut state = self.session.lock();
                 state.retryable = false;
-                if let Some(level) = state.levels.get_mut(level) {
+                if let Some(level) = state.levels.get_mut(began.level) {
                     level.marked = true;
                 }
-                drop(state);
-                Ok(began)
+                undo.disarm();
             }
             Err(error) => {
-                drop(change);
-                let mut state = self.session.lock();
                 state.retryable = error.is_retryable();
-                if self.conn().status() != Status::InTransaction || nested {
-                    state.levels.truncate(level);
+                // Where BEGIN may have worked all the same, it is undone before anything else.
+                if nested || self.conn().status() == Status::Idle {
+                    state.pop(&began);
+                    undo.disarm();
                 }
-                Err(error)
             }
         }
+        drop(state);
+        drop(undo);
+        result.map(|()| began)
+    }
+
+    /// Puts a level on the stack; it is open once its command has worked.
+    fn open_level(&self, options: &TransactionOptions) -> Result<(Self, TransactionCommand, bool)> {
+        let level = self.level + 1;
+        let nested = level > 1 || self.session.force_rollback();
+        let plain = TransactionOptions { retries: 0, ..options.clone() } == TransactionOptions::new();
+        if nested && !plain {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "the options of a transaction belong to the outermost one; this one is nested",
+            ));
+        }
+        let command =
+            if nested { TransactionCommand::Savepoint(level) } else { TransactionCommand::Begin(options.clone()) };
+        let span = self.session.inner.transaction_span(nested, &self.span);
+        let mut state = self.session.lock();
+        if state.in_flight > 1 {
+            return Err(busy("a statement is under way on this handle"));
+        }
+        let id = state.next_id;
+        state.next_id += 1;
+        state.levels.push(Level { id, dropped: false, marked: false, streaming: false, over: None });
+        Ok((Self { session: self.session.clone(), level, id, span }, command, nested))
     }
 
     /// Commits, or releases the savepoint.
@@ -318,28 +310,24 @@ impl Handle {
     }
 
     async fn end(&self, keep: bool) -> Result<()> {
-        // From here on the handle counts as dropped: whatever happens, what is not committed is rolled back.
+        // Whatever happens from here on, what is not committed is rolled back.
+        let mut undo = Undo::unless_disarmed(self);
         let (failed, over) = {
-            let mut state = self.session.lock();
-            let child_open = state.levels.get(self.level + 1).is_some_and(|child| child.phase != Phase::Dropped);
-            let Some(level) = state.levels.get_mut(self.level).filter(|level| level.id == self.id) else {
+            let state = self.session.lock();
+            let Some(level) = state.levels.get(self.level).filter(|level| level.id == self.id) else {
                 return if keep { Err(outer_is_over()) } else { Ok(()) };
             };
-            level.phase = Phase::Dropped;
-            let streaming = level.streaming;
-            let mut over = level.over;
-            if child_open || streaming {
+            let child_open = state.levels.get(self.level + 1).is_some_and(|child| !child.dropped);
+            if child_open || level.streaming {
                 let what = if child_open { "a nested transaction" } else { "a stream" };
                 return Err(busy(&format!("{what} is still open, so everything is rolled back")));
             }
             let status = self.conn().status();
-            if over.is_none() && status == Status::Idle {
-                over = Some(Over::RolledBack);
-            }
+            let over = level.over.or((status == Status::Idle).then_some(Over::RolledBack));
             if keep && over.is_none() && status == Status::Broken {
                 return Err(gone());
             }
-            if state.levels.iter().take(self.level).any(|outer| outer.phase == Phase::Dropped) {
+            if state.outer_is_dropped(self.level) {
                 // It goes with its outer transaction.
                 return if keep { Err(outer_is_over()) } else { Ok(()) };
             }
@@ -347,11 +335,13 @@ impl Handle {
         };
         match over {
             Some(over @ (Over::RolledBack | Over::Committed)) => {
-                self.session.lock().levels.truncate(self.level);
+                undo.disarm();
+                self.session.lock().pop(self);
                 if !keep && over == Over::RolledBack { Ok(()) } else { Err(over.error()) }
             }
             Some(over @ Over::Abandoned) if keep => Err(over.error()),
             _ if keep && failed => {
+                drop(undo);
                 self.session.unwind(self.level).await?;
                 Err(Error::new(
                     ErrorKind::TransactionFailed,
@@ -359,79 +349,67 @@ impl Handle {
                 )
                 .with_effect(Effect::RolledBack))
             }
-            _ if keep => self.keep().await,
-            _ => self.session.unwind(self.level).await,
+            _ if keep => self.keep(undo).await,
+            _ => {
+                drop(undo);
+                self.session.unwind(self.level).await
+            }
         }
     }
 
-    async fn keep(&self) -> Result<()> {
+    async fn keep(&self, mut undo: Undo<'_>) -> Result<()> {
         // A child that was dropped is undone first.
-        if self.session.lock().levels.len() > self.level + 1 {
-            self.session.unwind(self.level + 1).await?;
-        }
+        self.session.unwind(self.level + 1).await?;
         let outermost = self.level == 1 && !self.session.force_rollback();
         let command = if outermost { TransactionCommand::Commit } else { TransactionCommand::Release(self.level) };
-        // Nobody may roll it back while COMMIT is under way and waited for.
-        self.set_phase(Phase::Changing);
-        self.set_marked(false);
-        let change = Change { handle: self, then: Phase::Dropped };
-        let ended = self.conn().transaction(command).instrument(self.span.clone()).await;
-        drop(change);
-        let mut state = self.session.lock();
-        match ended {
-            Ok(()) => {
-                state.levels.truncate(self.level);
-                Ok(())
-            }
-            Err(error) => {
-                state.retryable = error.is_retryable();
-                drop(state);
-                self.set_marked(true);
-                if outermost && error.kind() == ErrorKind::Disconnected && error.effect() != Effect::NotSent {
-                    return Err(error.with_kind(ErrorKind::CommitOutcomeUnknown).with_effect(Effect::Unknown));
-                }
-                Err(error)
-            }
+        self.set(|level| level.marked = false);
+        let ended = self.session.step(command).instrument(self.span.clone()).await;
+        let Err(error) = ended else {
+            self.session.lock().pop(self);
+            undo.disarm();
+            return Ok(());
+        };
+        self.session.lock().retryable = error.is_retryable();
+        self.set(|level| level.marked = true);
+        if outermost && error.kind() == ErrorKind::Disconnected && error.effect() != Effect::NotSent {
+            return Err(error.with_kind(ErrorKind::CommitOutcomeUnknown).with_effect(Effect::Unknown));
         }
+        Err(error)
     }
 
     /// The handle is gone without commit or rollback.
     pub(crate) fn abandon(&self) {
-        self.set_phase(Phase::Dropped);
+        self.set(|level| level.dropped = true);
         if std::thread::panicking() {
             self.session.mark_discard();
         }
     }
 
-    fn set_marked(&self, marked: bool) {
-        let mut state = self.session.lock();
-        if let Some(level) = state.levels.get_mut(self.level)
-            && level.id == self.id
-        {
-            level.marked = marked;
-        }
-    }
-
-    fn set_phase(&self, phase: Phase) {
-        let mut state = self.session.lock();
-        if let Some(level) = state.levels.get_mut(self.level)
-            && level.id == self.id
-        {
-            level.phase = phase;
-        }
-    }
-
     pub(crate) fn set_streaming(&self, streaming: bool) {
+        self.set(|level| level.streaming = streaming);
+    }
+
+    /// Changes the handle's level, if it is still there.
+    fn set(&self, change: impl FnOnce(&mut Level)) {
         let mut state = self.session.lock();
-        if let Some(level) = state.levels.get_mut(self.level)
-            && level.id == self.id
-        {
-            level.streaming = streaming;
+        if let Some(level) = state.levels.get_mut(self.level).filter(|level| level.id == self.id) {
+            change(level);
         }
     }
 }
 
 impl State {
+    /// Takes the handle's level off the stack, and all inside it, if it is still there.
+    fn pop(&mut self, handle: &Handle) {
+        if self.levels.get(handle.level).is_some_and(|level| level.id == handle.id) {
+            self.levels.truncate(handle.level);
+        }
+    }
+
+    fn outer_is_dropped(&self, level: usize) -> bool {
+        self.levels.iter().take(level).any(|outer| outer.dropped)
+    }
+
     /// The transaction at `level` can only be rolled back.
     fn abandon(&mut self, level: usize) {
         for level in self.levels.iter_mut().skip(level) {
@@ -459,12 +437,39 @@ impl Session {
         Ok(())
     }
 
-    /// Rolls back the dropped transaction at `level` and all inside it.
+    /// Takes a step of a transaction. Rolling back is our own wait and bounded by `close_timeout`, everything else by
+    /// `statement_timeout`, if there is one. A step without an answer costs the connection.
+    async fn step(&self, command: TransactionCommand) -> Result<()> {
+        let options = self.inner.options();
+        let undoing = matches!(command, TransactionCommand::Rollback | TransactionCommand::RollbackTo(_));
+        let commit = command == TransactionCommand::Commit;
+        let limit = if undoing { Some(options.close_timeout) } else { options.statement_timeout };
+        let work = self.conn.transaction(command);
+        let Some(limit) = limit else { return work.await };
+        if let Ok(result) = tokio::time::timeout(limit, work).await {
+            return result;
+        }
+        self.mark_discard();
+        let limit = crate::backend::in_seconds(limit);
+        Err(if commit {
+            let message = format!("COMMIT was not answered within statement_timeout, {limit}: it may have been done");
+            Error::new(ErrorKind::CommitOutcomeUnknown, message)
+        } else if undoing {
+            let message =
+                format!("ROLLBACK was not answered within close_timeout, {limit}: the connection is given up");
+            Error::new(ErrorKind::Disconnected, message)
+        } else {
+            let message = format!("a step of a transaction was not answered within statement_timeout, {limit}");
+            Error::new(ErrorKind::StatementTimeout, message)
+        })
+    }
+
+    /// Rolls back the transaction at `level`, if it was dropped, and all inside it.
     async fn unwind(&self, level: usize) -> Result<()> {
-        let turn = self.unwinding.lock().await;
+        let _turn = self.unwinding.lock().await;
         let marked = match self.lock().levels.get(level) {
-            Some(level) if level.phase == Phase::Dropped => level.marked,
-            _ => return Ok(()), // Somebody else was faster.
+            Some(level) if level.dropped => level.marked,
+            _ => return Ok(()), // Nothing to undo, or somebody else was faster.
         };
         if self.conn.status() == Status::Busy {
             self.settle().await?;
@@ -472,11 +477,10 @@ impl Session {
         let undone = match self.conn.status() {
             Status::Broken => Err(gone()),
             Status::Idle => Ok(()),
-            _ if level == 1 && !self.force_rollback() => self.conn.transaction(TransactionCommand::Rollback).await,
-            _ if marked => self.conn.transaction(TransactionCommand::RollbackTo(level)).await,
+            _ if level == 1 && !self.force_rollback() => self.step(TransactionCommand::Rollback).await,
+            _ if marked => self.step(TransactionCommand::RollbackTo(level)).await,
             _ => Ok(()),
         };
-        drop(turn);
         let mut state = self.lock();
         match undone {
             Ok(()) => state.levels.truncate(level),
@@ -500,9 +504,9 @@ pub(crate) struct InFlight<'a> {
 }
 
 impl InFlight<'_> {
-    fn finished(mut self) -> Self {
+    /// The statement is over, or was never sent.
+    pub(crate) fn finish(mut self) {
         self.done = true;
-        self
     }
 }
 
@@ -513,18 +517,34 @@ impl Drop for InFlight<'_> {
         if !self.done && self.handle.level > 0 {
             state.abandon(self.handle.level);
         }
+        drop(state);
+        if !self.done && std::thread::panicking() {
+            self.handle.session.mark_discard();
+        }
     }
 }
 
-/// A step that changes what a handle stands for; dropped before it is done, it leaves a dropped transaction.
-struct Change<'a> {
+/// Leaves a dropped transaction behind, unless it is disarmed: for steps that may be dropped half-way.
+struct Undo<'a> {
     handle: &'a Handle,
-    then: Phase,
+    armed: bool,
 }
 
-impl Drop for Change<'_> {
+impl<'a> Undo<'a> {
+    fn unless_disarmed(handle: &'a Handle) -> Self {
+        Self { handle, armed: true }
+    }
+
+    fn disarm(&mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        self.handle.set_phase(self.then);
+        if self.armed {
+            self.handle.set(|level| level.dropped = true);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use databases_core::{
     Connection, Effect, Error, ErrorKind, Executor, Params, Pool, RawExecutor, Result, Row, Transaction,
     TransactionOptions, sql,
 };
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use support::{Does, Fake, Gate, pool_of, pool_with, settle_tasks, within};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -842,8 +842,10 @@ async fn a_script_runs_on_one_connection_and_stops_at_the_first_error() -> Resul
     fake.on("INSERT bad", Does::Fails(ErrorKind::Syntax, None));
     let error = within(pool.execute_script("INSERT 3; INSERT bad; INSERT 4")).await.unwrap_err();
     assert_eq!((error.kind(), error.batch_index()), (ErrorKind::Syntax, Some(1)));
-    // Its own transaction is its own affair; what it leaves open is rolled back.
-    within(pool.execute_script("BEGIN; INSERT 5; COMMIT; BEGIN; INSERT 6")).await?;
+    // Its own transaction is its own affair; what it leaves open is rolled back, and that is told.
+    within(pool.execute_script("BEGIN; INSERT 5; COMMIT")).await?;
+    let error = within(pool.execute_script("BEGIN; INSERT 6")).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::TransactionEnded, Effect::RolledBack));
     clean_log(&fake, &pool).await;
     assert_eq!(fake.committed(), ["INSERT 1", "INSERT 2", "INSERT 3", "INSERT 5"]);
     let tx = within(pool.begin()).await?;
@@ -1220,5 +1222,74 @@ async fn every_call_can_be_spawned() -> Result<()> {
     assert_eq!(count, 1);
     assert_eq!(fake.violations(), [""; 0]);
     sleep(Duration::from_millis(1)).await;
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn ddl_that_commits_and_then_fails_is_not_called_rolled_back() -> Result<()> {
+    let fake = Fake::new().transactional_ddl(false);
+    let pool = pool_of(&fake, 1);
+    for (text, may_be_rolled_back) in [("CREATE TABLE t (a)", false), ("INSERT 2", true)] {
+        fake.on_times(text, 1, Does::Fails(ErrorKind::Database, Some(Status::Idle)));
+        let tx = within(pool.begin()).await?;
+        within(tx.execute("INSERT 1", ())).await?;
+        assert_eq!(kind(within(tx.execute(text, ())).await), ErrorKind::Database);
+        assert_eq!(kind(within(tx.execute("INSERT 3", ())).await), ErrorKind::TransactionEnded, "{text}");
+        assert_eq!(within(tx.rollback()).await.is_ok(), may_be_rolled_back, "{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_statement_timeout_bounds_every_wait_for_the_server() -> Result<()> {
+    let fake = Fake::new();
+    let second = Duration::from_secs(1);
+    let pool = pool_with(&fake, |options| options.statement_timeout = Some(second), |_| ());
+    let gate = Gate::new();
+    for stuck in ["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "INSERT script", "SELECT stream"] {
+        fake.on(stuck, Does::Waits(gate.clone()));
+        let began = Instant::now();
+        let error = match stuck {
+            "BEGIN" => within(pool.begin()).await.unwrap_err(),
+            "INSERT script" => within(pool.execute_script("INSERT script; INSERT x")).await.unwrap_err(),
+            "SELECT stream" => within(pool.iterate::<Row>("SELECT stream", ()).next()).await.unwrap().unwrap_err(),
+            _ => {
+                let tx = within(pool.begin()).await?;
+                match stuck {
+                    "COMMIT" => within(tx.commit()).await.unwrap_err(),
+                    "ROLLBACK" => within(tx.rollback()).await.unwrap_err(),
+                    "SAVEPOINT" => within(tx.begin()).await.unwrap_err(),
+                    _ => within(within(tx.begin()).await?.commit()).await.unwrap_err(),
+                }
+            }
+        };
+        let expected = match stuck {
+            "COMMIT" => ErrorKind::CommitOutcomeUnknown,
+            "ROLLBACK" => ErrorKind::Disconnected,
+            _ => ErrorKind::StatementTimeout,
+        };
+        assert_eq!(error.kind(), expected, "{stuck}: {error}");
+        assert!(began.elapsed() < second * 20, "{stuck}: {:?}", began.elapsed());
+        fake.forget_rules();
+        within(pool.execute("INSERT after", ())).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_rows_are_read_costs_the_connection_of_ones_own() -> Result<()> {
+    struct Panics;
+    impl databases_core::FromRow for Panics {
+        fn from_row(_: &Row) -> Result<Self> {
+            panic!("on purpose")
+        }
+    }
+    let (fake, pool) = one();
+    let conn = within(pool.acquire()).await?;
+    let read = std::panic::AssertUnwindSafe(conn.fetch_all::<Panics>("SELECT 1", ())).catch_unwind();
+    assert!(within(read).await.is_err());
+    drop(conn);
+    within(pool.execute("INSERT 1", ())).await?;
+    assert_eq!(fake.counts().connects, 2);
     Ok(())
 }

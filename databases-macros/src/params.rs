@@ -7,19 +7,26 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, Generics, Result, WherePredicate, parse_quote};
 
-use crate::input::{Field, Input};
+use crate::input::{Field, Form, Input, Role, inside_option};
 
 const NEEDS: &str = "derive(Params) needs a struct with named fields; pass other values with `params! { name: value }`";
 
+/// How the struct is passed.
+#[derive(Clone, Copy)]
+enum By {
+    Value,
+    Reference,
+}
+
 pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
-    let input = Input::parse(item, NEEDS)?;
-    check_names(&input.fields)?;
-    let Input { ident, generics, krate, fields } = &input;
+    let input = Input::parse(item, NEEDS, false)?;
+    check_names(&input)?;
+    let Input { ident, generics, krate, fields, .. } = &input;
     let (_, type_generics, _) = generics.split_for_impl();
 
     let mut owned = generics.clone();
-    let mut bounds: Vec<WherePredicate> =
-        input.generic_fields().map(|Field { ty, .. }| parse_quote!(#ty: #krate::IntoValue)).collect();
+    let generic_fields = fields.iter().filter(|field| field.is_generic);
+    let mut bounds: Vec<WherePredicate> = generic_fields.filter_map(|field| bound(krate, field, &quote!())).collect();
     if !bounds.is_empty() {
         bounds.push(parse_quote!(#ident #type_generics: ::core::marker::Send));
     }
@@ -30,28 +37,36 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
     let mut borrowed = generics.clone();
     borrowed.params.insert(0, parse_quote!('__databases));
     let bounded = fields.iter().filter(|field| field.is_generic || !field.has_lifetime());
-    let bounds = bounded.map(|Field { ty, .. }| parse_quote!(&'__databases #ty: #krate::IntoValue));
+    let bounds: Vec<_> = bounded.filter_map(|field| bound(krate, field, &quote!(&'__databases))).collect();
     let predicates = &mut borrowed.make_where_clause().predicates;
     predicates.push(parse_quote!(&'__databases #ident #type_generics: ::core::marker::Send));
-    predicates.extend(bounds.collect::<Vec<WherePredicate>>());
+    predicates.extend(bounds);
 
-    let owned = implement(&input, &owned, &quote!(#ident #type_generics), &quote!());
-    let borrowed = implement(&input, &borrowed, &quote!(&'__databases #ident #type_generics), &quote!(&));
+    let owned = implement(&input, &owned, &quote!(#ident #type_generics), By::Value);
+    let borrowed = implement(&input, &borrowed, &quote!(&'__databases #ident #type_generics), By::Reference);
     Ok(quote!(#owned #borrowed))
 }
 
-/// The impl for the type `target`, with `reference` before each field that is passed.
-fn implement(input: &Input, generics: &Generics, target: &TokenStream, reference: &TokenStream) -> TokenStream {
+/// What the type of the field must be able to do, if `reference` to it is passed.
+fn bound(krate: &syn::Path, field: &Field, reference: &TokenStream) -> Option<WherePredicate> {
+    let ty = &field.ty;
+    match &field.role {
+        Role::Skip(_) => None,
+        Role::Flatten => Some(parse_quote!(#reference #ty: #krate::IntoParams)),
+        Role::Column(column) if matches!(column.form, Form::Json) => {
+            let inner = inside_option(ty).unwrap_or(ty);
+            Some(parse_quote!(#krate::Json<#reference #inner>: #krate::IntoValue))
+        }
+        Role::Column(_) => Some(parse_quote!(#reference #ty: #krate::IntoValue)),
+    }
+}
+
+/// The impl for the type `target`.
+fn implement(input: &Input, generics: &Generics, target: &TokenStream, by: By) -> TokenStream {
     let Input { krate, fields, .. } = input;
     let (impl_generics, _, where_clause) = generics.split_for_impl();
-    let len = fields.len();
-    let pushes = fields.iter().map(|field| {
-        let (ident, name) = (&field.ident, &field.name);
-        // An error about the type of the field is shown there.
-        let span = field.ty.span().resolved_at(Span::call_site());
-        let value = quote_spanned!(span=> #reference self.#ident);
-        quote!(#krate::Params::push(&mut __params, #name, #value);)
-    });
+    let len = input.columns().count();
+    let pushes = fields.iter().filter_map(|field| push(krate, field, by));
     quote! {
         #[automatically_derived]
         impl #impl_generics #krate::IntoParams for #target #where_clause {
@@ -68,13 +83,42 @@ fn implement(input: &Input, generics: &Generics, target: &TokenStream, reference
     }
 }
 
-fn check_names(fields: &[Field]) -> Result<()> {
-    let mut seen = HashSet::new();
-    for Field { name, .. } in fields {
-        if !seen.insert(name.value()) {
-            let message = format!("the parameter `{}` is given twice", name.value());
-            return Err(Error::new_spanned(name, message));
+/// The statement that adds what the field stands for.
+fn push(krate: &syn::Path, field: &Field, by: By) -> Option<TokenStream> {
+    let member = &field.member;
+    // An error about the type of the field is shown there.
+    let span = field.ty.span().resolved_at(Span::call_site());
+    let value = match by {
+        By::Value => quote_spanned!(span=> self.#member),
+        By::Reference => quote_spanned!(span=> &self.#member),
+    };
+    let column = match &field.role {
+        Role::Skip(_) => return None,
+        Role::Flatten => {
+            let inner = quote_spanned!(span=> #krate::IntoParams::into_params(#value));
+            return Some(quote!(#krate::Params::extend(&mut __params, #inner);));
         }
+        Role::Column(column) => column,
+    };
+    let value = match (&column.form, by) {
+        (Form::Plain | Form::TryFrom(_), _) => value,
+        (Form::Json, _) if inside_option(&field.ty).is_none() => quote_spanned!(span=> #krate::Json(#value)),
+        (Form::Json, By::Value) => quote_spanned!(span=> #value.map(#krate::Json)),
+        (Form::Json, By::Reference) => quote_spanned!(span=> (#value).as_ref().map(#krate::Json)),
+    };
+    let name = &column.name;
+    Some(quote!(#krate::Params::push(&mut __params, #name, #value);))
+}
+
+fn check_names(input: &Input) -> Result<()> {
+    let mut seen = HashSet::new();
+    for (_, column) in input.columns() {
+        let name = column.name.value();
+        if seen.contains(&name) {
+            let message = format!("the parameter `{name}` is given twice; `rename` one of them");
+            return Err(Error::new_spanned(&column.name, message));
+        }
+        seen.insert(name);
     }
     Ok(())
 }
@@ -85,10 +129,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_passed_is_refused() {
+        let twice = "the parameter `a` is given twice; `rename` one of them";
+        let skipped = "`skip` leaves the field without column and parameter, so `rename` has no meaning beside `skip`; \
+                       remove one of them";
         for (item, message) in [
             ("struct Pair(i64);", NEEDS),
             ("enum Either {}", NEEDS),
-            ("struct S { a: i64, #[databases(rename = \"a\")] b: i64 }", "the parameter `a` is given twice"),
+            ("struct S { a: i64, #[databases(rename = \"a\")] b: i64 }", twice),
+            ("#[databases(rename_all = \"lowercase\")] struct S { a: i64, A: i64 }", twice),
+            ("struct S { #[databases(skip, rename = \"b\")] a: i64 }", skipped),
         ] {
             let item = item.parse().expect("the item is made of tokens");
             let error = expand(item).expect_err("the item is refused");

@@ -203,7 +203,11 @@ pub async fn execute_script_with_its_own_commit_is_refused_in_a_transaction(f: &
 pub async fn execute_script_left_in_a_transaction_is_rolled_back(f: &Fixture) -> Result<()> {
     let db = f.pool_with(|options| options.max_connections = Some(1))?;
     let t = f.keyed(&db).await?;
-    db.execute_script(&format!("BEGIN; INSERT INTO {t} (id, n) VALUES (1, 0)")).await?;
+    // Nobody could commit it any more, so the caller is told.
+    fails(
+        db.execute_script(&format!("BEGIN; INSERT INTO {t} (id, n) VALUES (1, 0)")).await,
+        ErrorKind::TransactionEnded,
+    );
     assert_eq!(count(&db, &t).await?, 0);
     db.execute_script(&format!("BEGIN; INSERT INTO {t} (id, n) VALUES (1, 0); COMMIT")).await?;
     assert_eq!(count(&db, &t).await?, 1);

@@ -128,7 +128,7 @@ pub async fn commit_with_an_open_child_is_busy_and_rolls_back_everything(f: &Fix
         fails(if commit { tx.commit().await } else { tx.rollback().await }, ErrorKind::Busy);
         // The child's handle is of no use any more, whichever way that is said.
         drop(inner);
-        assert_eq!(ids(&db, &t).await?, []);
+        assert_eq!(ids(&db, &t).await?, [0_i64; 0]);
     }
     Ok(())
 }
@@ -149,10 +149,10 @@ pub async fn a_statement_on_the_pool_is_outside_of_the_transaction(f: &Fixture) 
     let db = f.pool()?;
     let (a, b) = (f.notes(&db).await?, f.notes(&db).await?);
     let tx = db.begin().await?;
-    assert_eq!(ids(&tx, &a).await?, []);
+    assert_eq!(ids(&tx, &a).await?, [0_i64; 0]);
     if f.kind() == crate::sql::DialectKind::Sqlite {
         // One writer at a time: the pool's write waits for the transaction, and reads do not.
-        assert_eq!(ids(&db, &b).await?, []);
+        assert_eq!(ids(&db, &b).await?, [0_i64; 0]);
         tx.rollback().await?;
     } else {
         insert(&db, &b, 1).await?;

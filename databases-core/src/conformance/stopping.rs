@@ -54,7 +54,7 @@ pub async fn a_timeout_in_a_transaction_leaves_it_to_be_rolled_back(f: &Fixture)
     } else {
         ended?;
     }
-    assert_eq!(ids(&db, &t).await?, []);
+    assert_eq!(ids(&db, &t).await?, [0_i64; 0]);
     Ok(())
 }
 
@@ -85,7 +85,7 @@ pub async fn a_statement_dropped_in_a_transaction_dooms_it(f: &Fixture) -> Resul
     assert!(dropped.is_err());
     fails(insert(&tx, &t, 2).await, ErrorKind::TransactionEnded);
     fails(tx.commit().await, ErrorKind::TransactionEnded);
-    assert_eq!(ids(&db, &t).await?, []);
+    assert_eq!(ids(&db, &t).await?, [0_i64; 0]);
     Ok(())
 }
 
@@ -98,7 +98,7 @@ pub async fn a_dropped_transaction_future_leaves_nothing_open(f: &Fixture) -> Re
         tx.fetch_val::<i64>(&slow, ()).await
     });
     assert!(tokio::time::timeout(Duration::from_millis(200), work).await.is_err());
-    assert_eq!(ids(&db, &t).await?, []);
+    assert_eq!(ids(&db, &t).await?, [0_i64; 0]);
     insert(&db, &t, 2).await?;
     assert_eq!(ids(&db, &t).await?, [2]);
     Ok(())
