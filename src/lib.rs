@@ -6,16 +6,18 @@ mod dispatch;
 
 pub use builder::DatabaseBuilder;
 pub use database::Database;
+#[cfg(feature = "json")]
+pub use databases_core::Json;
 pub use databases_core::backend;
 #[cfg(feature = "query-builder")]
 pub use databases_core::sea_query;
 pub use databases_core::types;
 pub use databases_core::url::DatabaseUrl;
 pub use databases_core::{
-    Column, ColumnIndex, Columns, Connection, Effect, Error, ErrorKind, ExecResult, Executor, FromRow, FromValue,
-    IntoParams, IntoQuery, IntoValue, Isolation, List, LockMode, Native, Params, PoolStatus, Query, RawExecutor,
-    Result, Row, RowStream, ServerInfo, Status, Transaction, TransactionOptions, Value, ValueKind, ValueRef, list,
-    params, sql,
+    Column, ColumnIndex, Columns, Connection, ConversionError, Effect, Error, ErrorKind, ExecResult, Executor, FromRow,
+    FromValue, IntoParams, IntoQuery, IntoValue, Isolation, List, LockMode, Native, Params, PoolStatus, Query,
+    RawExecutor, Result, Row, RowStream, ServerInfo, Status, Transaction, TransactionOptions, Value, ValueKind,
+    ValueRef, list, params, sql,
 };
 #[cfg(feature = "macros")]
 pub use databases_macros::{FromRow, FromValue, IntoValue, Params};

@@ -3,6 +3,8 @@
 //! On SQLite in memory and on each server of `TEST_DATABASE_URLS` whose backend is compiled in; every feature brings its
 //! own file. What each type takes and refuses is tested in core, without a database.
 
+#![allow(dead_code, reason = "not every feature needs every helper")]
+
 #[cfg(feature = "bigdecimal")]
 #[path = "interop/bigdecimal.rs"]
 mod bigdecimal;
@@ -65,10 +67,10 @@ const TIMESTAMP: Column = Column::new("timestamptz", "TIMESTAMP(6) NULL", "TIMES
 /// One connection to each database there is, and the name of its backend.
 async fn connections() -> Result<Vec<(&'static str, Connection)>> {
     let urls = std::env::var("TEST_DATABASE_URLS").unwrap_or_default();
-    let servers = urls.split(',').filter(|url| match url.split(':').next() {
-        Some("postgres" | "postgresql") => cfg!(feature = "postgres"),
-        Some("mysql" | "mariadb") => cfg!(feature = "mysql"),
-        _ => false,
+    let servers = urls.split(',').filter(|url| {
+        let scheme = url.split(':').next();
+        (cfg!(feature = "postgres") && matches!(scheme, Some("postgres" | "postgresql")))
+            || (cfg!(feature = "mysql") && matches!(scheme, Some("mysql" | "mariadb")))
     });
     let mut found = Vec::new();
     for url in std::iter::once("sqlite::memory:").chain(servers) {
@@ -108,7 +110,6 @@ where
 }
 
 /// Stores a literal in a column and returns the message with which it is refused as a `T`.
-#[allow(dead_code)] // Not every feature has a use for it.
 async fn refusals<T: FromValue>(column: Column, literal: &str) -> Result<Vec<String>> {
     let mut messages = Vec::new();
     for (backend, db) in connections().await? {
@@ -125,7 +126,6 @@ async fn refusals<T: FromValue>(column: Column, literal: &str) -> Result<Vec<Str
 }
 
 /// Asserts that no database takes `value` for a parameter, wherever it stands.
-#[allow(dead_code)] // Not every feature has a use for it.
 async fn assert_refused(value: impl IntoValue + Clone + Send) -> Result<()> {
     for (_, db) in connections().await? {
         for sql in ["SELECT :value", "SELECT 1 WHERE 1 IN (:value)", "SELECT 1 WHERE '' = :value"] {

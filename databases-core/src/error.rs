@@ -247,8 +247,8 @@ impl Error {
                 found.next().filter(|_| found.next().is_none())
             }
             Some(NativePosition::Character(ordinal)) => {
-                let ends = native.char_indices().map(|(at, _)| at).chain([native.len()]);
-                ordinal.checked_sub(1).and_then(|index| ends.skip(index).next())
+                let mut ends = native.char_indices().map(|(at, _)| at).chain([native.len()]);
+                ordinal.checked_sub(1).and_then(|index| ends.nth(index))
             }
         };
         if let Some(at) = at.and_then(|at| template.locate(native, at)) {

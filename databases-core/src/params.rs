@@ -101,6 +101,13 @@ impl<'a> Params<'a> {
         self.entries.extend(other.entries);
     }
 
+    /// Adds all of `other` behind these, each name behind `prefix`.
+    #[doc(hidden)]
+    pub fn extend_prefixed(&mut self, prefix: &str, other: Params<'_>) {
+        let prefixed = |entry: Entry| Entry { name: format!("{prefix}{}", entry.name).into(), ..entry };
+        self.entries.extend(other.entries.into_iter().map(prefixed));
+    }
+
     fn check_names(&self) -> Result<()> {
         for (index, entry) in self.entries.iter().enumerate() {
             if self.entries[..index].iter().any(|earlier| earlier.name == entry.name) {

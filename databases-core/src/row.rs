@@ -4,19 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::value::{FromValue, ValueRef};
+use crate::value::{FromValue, ValueRef, TypeName};
 
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     name: Box<str>,
-    type_name: Box<str>,
+    type_name: TypeName,
 }
 
 impl Column {
     /// A column of the server's type `type_name`.
     #[must_use]
-    pub fn new(name: impl Into<Box<str>>, type_name: impl Into<Box<str>>) -> Self {
+    pub fn new(name: impl Into<Box<str>>, type_name: impl Into<TypeName>) -> Self {
         Self { name: name.into(), type_name: type_name.into() }
     }
 
@@ -29,6 +29,12 @@ impl Column {
     /// The server's name of the type; on SQLite the declared type, or empty where there is none.
     #[must_use]
     pub fn type_name(&self) -> &str {
+        &self.type_name
+    }
+
+    /// The same, for a [`ValueRef::Other`](crate::ValueRef::Other) of this column.
+    #[must_use]
+    pub fn type_name_ref(&self) -> &TypeName {
         &self.type_name
     }
 }
@@ -233,7 +239,7 @@ impl Row {
                 error.context(format_args!("column `{}`", column.name.escape_debug()))
             }
             Some(column) => {
-                error.context(format_args!("column `{}` ({})", column.name.escape_debug(), column.type_name))
+                error.context(format_args!("column `{}` ({})", column.name.escape_debug(), column.type_name.as_str()))
             }
             None => error,
         }
@@ -299,15 +305,65 @@ pub trait FromRow: Sized + Send {
     /// Reads the row; `plan` is empty for the first row of a result and handed on to the next ones.
     #[doc(hidden)]
     fn from_row_planned(row: &Row, plan: &mut Plan) -> Result<Self> {
-        let _ = plan;
-        Self::from_row(row)
+        if plan.prefix.is_empty() {
+            return Self::from_row(row);
+        }
+        let message = format!("{} cannot be read with the prefix `{}`", std::any::type_name::<Self>(), plan.prefix);
+        Err(Error::new(ErrorKind::Decode, message).with_hint("a struct with derive(FromRow) and named fields can"))
     }
 }
 
 /// Where in a result a struct finds its fields; filled at the first row.
 #[doc(hidden)]
 #[derive(Debug, Default)]
-pub struct Plan(pub Vec<usize>);
+pub struct Plan {
+    /// The position of each field's column; [`Plan::ABSENT`] where there is none and none is needed.
+    pub indices: Vec<usize>,
+    /// The plan of each field that is flattened.
+    pub flattened: Vec<Plan>,
+    /// What the names of the columns begin with.
+    prefix: String,
+}
+
+impl Plan {
+    /// The position of a column that is not there.
+    pub const ABSENT: usize = usize::MAX;
+
+    /// Whether the columns are still to be looked up.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty() && self.flattened.is_empty()
+    }
+
+    /// The position of the column of the field `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if there is no such column, or more than one.
+    pub fn index_of(&self, columns: &Columns, name: &str) -> Result<usize> {
+        if self.prefix.is_empty() {
+            return columns.index_of(name);
+        }
+        columns.index_of(&format!("{}{name}", self.prefix))
+    }
+
+    /// The same, or [`Plan::ABSENT`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if there is more than one such column.
+    pub fn index_if_there(&self, columns: &Columns, name: &str) -> Result<usize> {
+        let name = format!("{}{name}", self.prefix);
+        let is_there = columns.iter().any(|column| column.name.eq_ignore_ascii_case(&name));
+        if is_there { columns.index_of(&name) } else { Ok(Self::ABSENT) }
+    }
+
+    /// The empty plan of a field that is flattened, the names of whose columns begin with `prefix` beside this one's.
+    #[must_use]
+    pub fn flatten(&self, prefix: &str) -> Self {
+        Self { prefix: format!("{}{prefix}", self.prefix), ..Self::default() }
+    }
+}
 
 impl FromRow for Row {
     fn from_row(row: &Row) -> Result<Self> {

@@ -215,18 +215,44 @@ impl fmt::Debug for Array {
     }
 }
 
+/// A server's name of a type, behind one pointer, which keeps [`ValueRef`] small.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TypeName(Box<str>);
+
+impl TypeName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Box<str>>> From<T> for TypeName {
+    fn from(name: T) -> Self {
+        Self(name.into())
+    }
+}
+
+impl std::ops::Deref for TypeName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A value of a type that [`Value`] has no variant for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Other {
     /// The server's name of the type.
-    pub type_name: String,
+    pub type_name: TypeName,
     /// The value as the server sent it.
     pub bytes: Vec<u8>,
 }
 
 impl fmt::Debug for Other {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Other({}, {} bytes)", self.type_name, self.bytes.len())
+        write!(f, "Other({}, {} bytes)", self.type_name.as_str(), self.bytes.len())
     }
 }
 
@@ -269,11 +295,13 @@ pub enum ValueRef<'a> {
     /// A value of a type that has no variant here.
     Other {
         /// The server's name of the type.
-        type_name: &'a str,
+        type_name: &'a TypeName,
         /// The value as the server sent it.
         bytes: &'a [u8],
     },
 }
+
+const _: () = assert!(size_of::<ValueRef<'_>>() <= 32);
 
 impl ValueRef<'_> {
     /// Whether this is SQL NULL.
@@ -303,7 +331,7 @@ impl ValueRef<'_> {
             Self::Json(v) => Value::Json(JsonText::new(v)),
             Self::Array(v) => Value::Array(v),
             Self::Other { type_name, bytes } => {
-                Value::Other(Box::new(Other { type_name: type_name.to_owned(), bytes: bytes.to_vec() }))
+                Value::Other(Box::new(Other { type_name: type_name.clone(), bytes: bytes.to_vec() }))
             }
         }
     }

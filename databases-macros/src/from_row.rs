@@ -1,10 +1,10 @@
 //! `derive(FromRow)`.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
-use syn::{ExprPath, Index, Path, Result, Type, WherePredicate, parse_quote};
+use quote::{ToTokens, format_ident, quote};
+use syn::{ExprPath, Index, LitStr, Path, Result, Type, WherePredicate, parse_quote};
 
-use crate::input::{Column, Field, Form, Input, Role, inside_option};
+use crate::input::{Column, Field, Form, Input, Role, inside_option, json};
 
 const NEEDS: &str =
     "derive(FromRow) needs a struct with fields; for an enum derive FromValue and read it as one column";
@@ -14,8 +14,8 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
     let bounds: Vec<_> = input.fields.iter().flat_map(|field| bounds(&input, field)).collect();
     input.generics.make_where_clause().predicates.extend(bounds);
 
-    // Positions need no plan, and neither does a struct without columns.
-    let is_planned = !input.is_tuple && input.columns().next().is_some();
+    // Positions need no plan, and neither does a struct of skipped fields.
+    let is_planned = !input.is_tuple && input.fields.iter().any(|field| !matches!(field.role, Role::Skip(_)));
     let methods = if is_planned { by_name(&input) } else { by_position(&input) };
     let Input { ident, generics, krate, .. } = &input;
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
@@ -36,15 +36,15 @@ fn bounds(Input { krate, .. }: &Input, field: &Field) -> Vec<WherePredicate> {
     let default: WherePredicate = parse_quote!(#ty: ::core::default::Default);
     let send = parse_quote!(#ty: ::core::marker::Send);
     match &field.role {
-        Role::Flatten => vec![parse_quote!(#ty: #krate::FromRow)],
+        Role::Flatten(_) => vec![parse_quote!(#ty: #krate::FromRow)],
         Role::Skip(None) => vec![default, send],
         Role::Skip(Some(_)) => vec![send],
         Role::Column(column) => {
             let mut bounds = match &column.form {
                 Form::Plain => vec![parse_quote!(#ty: #krate::FromValue)],
                 Form::Json => {
-                    let inner = inside_option(ty).unwrap_or(ty);
-                    vec![parse_quote!(#krate::Json<#inner>: #krate::FromValue), send]
+                    let (json, inner) = (json(krate, ty), inside_option(ty).unwrap_or(ty));
+                    vec![parse_quote!(#json<#inner>: #krate::FromValue), send]
                 }
                 Form::TryFrom(from) => vec![
                     parse_quote!(#from: #krate::FromValue),
@@ -63,7 +63,7 @@ fn by_position(input: &Input) -> TokenStream {
     let krate = &input.krate;
     let mut positions = 0..;
     let fields = input.fields.iter().map(|field| {
-        field_value(krate, field, |column| {
+        field_value(field, |column| {
             let index = Index::from(positions.next().expect("there is no last number"));
             let is_there = quote!(#index < __row.columns().len());
             column_value(krate, &field.ty, column, &quote!(#index), &is_there)
@@ -80,29 +80,44 @@ fn by_position(input: &Input) -> TokenStream {
 /// Reads each column by the name of its field; names are looked up when the plan is empty.
 fn by_name(input: &Input) -> TokenStream {
     let krate = &input.krate;
-    let lookups = input.columns().map(|(_, column)| lookup(column));
+    let lookups = input.columns().map(|(_, Column { name, default, .. })| match default {
+        None => quote!(__plan.index_of(__columns, #name)?),
+        Some(_) => quote!(__plan.index_if_there(__columns, #name)?),
+    });
+    let flattened = input.fields.iter().filter_map(|field| match &field.role {
+        Role::Flatten(prefix) => Some(prefix.as_ref().map_or(quote!(""), LitStr::to_token_stream)),
+        Role::Column(_) | Role::Skip(_) => None,
+    });
+    let prefixes: Vec<_> = flattened.collect();
     let index: Vec<_> = (0..input.columns().count()).map(|index| format_ident!("__index_{index}")).collect();
-    let mut indices = index.iter();
+    let inner: Vec<_> = (0..prefixes.len()).map(|index| format_ident!("__inner_{index}")).collect();
+    let (mut indices, mut inners) = (index.iter(), inner.iter());
     let fields = input.fields.iter().map(|field| {
-        field_value(krate, field, |column| {
+        let (member, ty) = (&field.member, &field.ty);
+        if let Role::Flatten(_) = field.role {
+            let inner = inners.next().expect("there is a plan for each flattened field");
+            return quote!(#member: <#ty as #krate::FromRow>::from_row_planned(__row, #inner)?);
+        }
+        field_value(field, |column| {
             let index = indices.next().expect("there is an index for each column");
-            let is_there = quote!(#index != ::core::primitive::usize::MAX);
-            column_value(krate, &field.ty, column, &quote!(#index), &is_there)
+            let is_there = quote!(#index != #krate::__private::Plan::ABSENT);
+            column_value(krate, ty, column, &quote!(#index), &is_there)
         })
     });
     let fields: Vec<_> = fields.collect();
-    // The plan is replaced only once every column is found, and one slice pattern checks its length for all fields: a
-    // plan of another length is not ours, and the names decide.
+    // The plan is replaced only once every column is found, and one pattern checks its lengths for all fields: a plan of
+    // other lengths is not ours, and the names decide.
     quote! {
         fn from_row(__row: &#krate::Row) -> #krate::Result<Self> {
             <Self as #krate::FromRow>::from_row_planned(__row, &mut ::core::default::Default::default())
         }
         fn from_row_planned(__row: &#krate::Row, __plan: &mut #krate::__private::Plan) -> #krate::Result<Self> {
-            if __plan.0.is_empty() {
+            if __plan.is_empty() {
                 let __columns = __row.columns();
-                __plan.0 = ::std::vec![#(#lookups),*];
+                __plan.indices = ::std::vec![#(#lookups),*];
+                __plan.flattened = ::std::vec![#(__plan.flatten(#prefixes)),*];
             }
-            let [#(#index),*] = __plan.0[..] else {
+            let (&[#(#index),*], [#(#inner),*]) = (&__plan.indices[..], &mut __plan.flattened[..]) else {
                 return <Self as #krate::FromRow>::from_row(__row);
             };
             ::core::result::Result::Ok(Self { #(#fields,)* })
@@ -110,28 +125,12 @@ fn by_name(input: &Input) -> TokenStream {
     }
 }
 
-/// The index of a column; the largest number for one that is not there and need not be.
-fn lookup(Column { name, default, .. }: &Column) -> TokenStream {
-    let found = quote!(__columns.index_of(#name)?);
-    if default.is_none() {
-        return found;
-    }
-    // A name that is ambiguous stays an error.
-    quote! {
-        if ::core::iter::Iterator::any(&mut __columns.iter(), |__column| __column.name().eq_ignore_ascii_case(#name)) {
-            #found
-        } else {
-            ::core::primitive::usize::MAX
-        }
-    }
-}
-
 /// The field with its value; `column_value` reads it if it is one column.
-fn field_value(krate: &Path, field: &Field, column_value: impl FnOnce(&Column) -> TokenStream) -> TokenStream {
+fn field_value(field: &Field, column_value: impl FnOnce(&Column) -> TokenStream) -> TokenStream {
     let Field { member, ty, role, .. } = field;
     let value = match role {
         Role::Column(column) => column_value(column),
-        Role::Flatten => quote!(<#ty as #krate::FromRow>::from_row(__row)?),
+        Role::Flatten(_) => unreachable!("a tuple struct is not flattened into, and by name it has a plan"),
         Role::Skip(path) => default_value(ty, path.as_ref()),
     };
     quote!(#member: #value)
@@ -148,14 +147,17 @@ fn default_value(ty: &Type, path: Option<&ExprPath>) -> TokenStream {
 fn column_value(krate: &Path, ty: &Type, column: &Column, index: &TokenStream, is_there: &TokenStream) -> TokenStream {
     let value = match &column.form {
         Form::Plain => quote!(#krate::Row::get_at::<#ty>(__row, #index)?),
-        Form::Json => match inside_option(ty) {
-            // NULL is no JSON, so it is the `Option` that takes it.
-            Some(inner) => quote! {
-                #krate::Row::get_at::<::core::option::Option<#krate::Json<#inner>>>(__row, #index)?
-                    .map(|#krate::Json(__value)| __value)
-            },
-            None => quote!(#krate::Row::get_at::<#krate::Json<#ty>>(__row, #index)?.0),
-        },
+        Form::Json => {
+            let json = json(krate, ty);
+            match inside_option(ty) {
+                // NULL is no JSON, so it is the `Option` that takes it.
+                Some(inner) => quote! {
+                    #krate::Row::get_at::<::core::option::Option<#json<#inner>>>(__row, #index)?
+                        .map(|#json(__value)| __value)
+                },
+                None => quote!(#krate::Row::get_at::<#json<#ty>>(__row, #index)?.0),
+            }
+        }
         Form::TryFrom(from) => converted(krate, ty, from, index),
     };
     match &column.default {
@@ -240,6 +242,8 @@ mod tests {
             ("rename(b)", "this key takes a text; write `rename = \"name\"`"),
             ("skip = true", "this key takes no value; write `skip`"),
             ("skip(a)", "this key takes no value; write `skip`"),
+            (r#"default = "1 + 1""#, "this is not the path of a function without parameters, such as `Role::guest`"),
+            (r#"try_from = "not a type""#, "this is not a type, such as `i64`"),
             ("default = 1", "this is no text in quotes; write `default`, `default = \"path\"`"),
         ] {
             let item = format!("struct S {{ #[databases({attribute})] a: i64 }}");
@@ -257,6 +261,7 @@ mod tests {
             ("skip, flatten", skip, "flatten", "skip"),
             ("skip, json", skip, "json", "skip"),
             (r#"skip, try_from = "i64""#, skip, "try_from", "skip"),
+            (r#"skip, prefix = "b""#, skip, "prefix", "skip"),
             ("flatten, default", flatten, "default", "flatten"),
             (r#"flatten, rename = "b""#, flatten, "rename", "flatten"),
             (r#"flatten, try_from = "i64""#, flatten, "try_from", "flatten"),
@@ -269,10 +274,19 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_goes_with_flatten() {
+        assert_eq!(
+            error("struct S { #[databases(prefix = \"b_\")] a: i64 }"),
+            "`prefix` goes with `flatten`; a single column is named by `rename`"
+        );
+    }
+
+    #[test]
     fn fields_without_names_take_no_keys_about_names() {
         for (item, key) in [
             ("struct S(#[databases(rename = \"b\")] i64);", "rename"),
             ("struct S(#[databases(flatten)] i64);", "flatten"),
+            ("struct S(#[databases(prefix = \"b_\")] i64);", "prefix"),
             ("#[databases(rename_all = \"camelCase\")] struct S(i64);", "rename_all"),
         ] {
             let why = "a field of a tuple struct is read by its position";

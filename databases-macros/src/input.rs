@@ -1,8 +1,10 @@
 //! What `FromRow` and `Params` read: the struct, and of each field what it stands for. Generates no code.
 
-use proc_macro2::{TokenStream, TokenTree};
-use quote::ToTokens;
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote_spanned};
 use syn::ext::IdentExt;
+use syn::parse::Parse;
+use syn::spanned::Spanned;
 use syn::{
     Data, DataStruct, DeriveInput, Error, ExprPath, Fields, GenericArgument, Generics, Ident, Index, LitStr, Member,
     Path, PathArguments, Result, Type, parse_quote,
@@ -36,8 +38,8 @@ pub(crate) struct Field {
 pub(crate) enum Role {
     /// One column, one parameter.
     Column(Column),
-    /// Those of another struct.
-    Flatten,
+    /// Those of another struct, their names behind this prefix.
+    Flatten(Option<LitStr>),
     /// Nothing; filled by the function at this path, or by default.
     Skip(Option<ExprPath>),
 }
@@ -88,7 +90,7 @@ impl Input {
     pub(crate) fn columns(&self) -> impl Iterator<Item = (&Field, &Column)> {
         self.fields.iter().filter_map(|field| match &field.role {
             Role::Column(column) => Some((field, column)),
-            Role::Flatten | Role::Skip(_) => None,
+            Role::Flatten(_) | Role::Skip(_) => None,
         })
     }
 }
@@ -134,19 +136,22 @@ impl Role {
     fn parse(keys: &mut Keys, own_name: LitStr) -> Result<Self> {
         let default = keys.take("default");
         let is_skipped = keys.take("skip").is_some();
-        if let Some(prefix) = keys.take("prefix") {
-            // The names within are looked up by the inner struct, whose plan does not take a prefix yet.
-            return Err(prefix.error("`prefix` is not there yet; give the columns the names of the fields with AS"));
-        }
+        let prefix = keys.take("prefix");
         if keys.take("flatten").is_some() {
-            return Ok(Self::Flatten);
+            return Ok(Self::Flatten(prefix.and_then(keys::Given::text)));
         }
-        let path = |given: keys::Given| given.text().as_ref().map(LitStr::parse::<ExprPath>).transpose();
+        if let Some(prefix) = prefix {
+            return Err(prefix.error("`prefix` goes with `flatten`; a single column is named by `rename`"));
+        }
+        let path = |given: keys::Given| -> Result<Option<ExprPath>> {
+            let what = "the path of a function without parameters, such as `Role::guest`";
+            given.text().map(|text| parsed(&text, what)).transpose()
+        };
         if is_skipped {
             return Ok(Self::Skip(default.map(path).transpose()?.flatten()));
         }
         let form = match keys.take_text("try_from") {
-            Some(text) => Form::TryFrom(text.parse()?),
+            Some(text) => Form::TryFrom(parsed(&text, "a type, such as `i64`")?),
             None if keys.take("json").is_some() => Form::Json,
             None => Form::Plain,
         };
@@ -158,9 +163,16 @@ impl Role {
 /// Where `crate = "path"` says that `databases` is found.
 pub(crate) fn krate(keys: &mut Keys) -> Result<Path> {
     match keys.take_text("crate") {
-        Some(path) => path.parse_with(Path::parse_mod_style),
+        Some(path) => path
+            .parse_with(Path::parse_mod_style)
+            .map_err(|_| Error::new_spanned(path, "this is not the path of a crate or module, such as `crate::db`")),
         None => Ok(parse_quote!(::databases)),
     }
+}
+
+/// Parses the text as what `what` describes.
+fn parsed<T: Parse>(text: &LitStr, what: &str) -> Result<T> {
+    text.parse().map_err(|_| Error::new_spanned(text, format!("this is not {what}")))
 }
 
 fn by_position(key: &str) -> String {
@@ -178,6 +190,12 @@ pub(crate) fn mentions_param(generics: &Generics, ty: TokenStream) -> bool {
         types.any(|param| param == ident) || consts.any(|param| param == ident)
     };
     any_token(ty, &is_parameter)
+}
+
+/// The wrapper of the field's type that is JSON in the database. Without the feature it is not there, which is shown at
+/// the field.
+pub(crate) fn json(krate: &Path, ty: &Type) -> TokenStream {
+    quote_spanned!(ty.span().resolved_at(Span::call_site())=> #krate::Json)
 }
 
 /// The `T` of a type that is written `Option<T>`.

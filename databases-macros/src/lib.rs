@@ -50,6 +50,7 @@ use proc_macro::TokenStream;
 /// | a field | `json` | the column holds JSON, read by serde; needs the feature `json`. `Option` reads NULL as `None` |
 /// | a field | `try_from = "Type"` | the column is read as `Type` and converted by `TryFrom`; what the conversion says is the error's `detail()`, since it may repeat the value |
 /// | a field | `flatten` | the field is a struct with `FromRow`, read from the same row |
+/// | a field | `flatten, prefix = "a_"` | the same, and the names of its columns begin with `a_`; for structs with this derive and named fields |
 /// | a field | `skip` | no column: the type's default, or what `default = "path"` returns |
 ///
 /// In a tuple struct, which has no names, `rename_all`, `rename` and `flatten` are errors.
@@ -87,6 +88,8 @@ use proc_macro::TokenStream;
 ///     settings: Settings,                 // impl serde::Deserialize for Settings
 ///     #[databases(flatten)]
 ///     address: Address,                   // #[derive(FromRow)] struct Address { street: String, city: String }
+///     #[databases(flatten, prefix = "billing_")]
+///     billing: Address,                   // the columns `billing_street` and `billing_city`
 ///     #[databases(skip)]
 ///     cache: Cache,
 /// }
@@ -117,6 +120,7 @@ pub fn derive_from_row(item: TokenStream) -> TokenStream {
 /// | a field | `rename = "name"` | the name of the parameter |
 /// | a field | `json` | passed as JSON, written by serde; needs the feature `json`. `None` is NULL |
 /// | a field | `flatten` | the field is a struct with `Params`, whose parameters are added |
+/// | a field | `flatten, prefix = "a_"` | the same, each name behind `a_` |
 /// | a field | `skip` | no parameter |
 ///
 /// `default` and `try_from` belong to [`FromRow`].
@@ -147,6 +151,8 @@ pub fn derive_from_row(item: TokenStream) -> TokenStream {
 ///     settings: Settings,                 // impl serde::Serialize for Settings
 ///     #[databases(flatten)]
 ///     address: Address,                   // #[derive(Params)] struct Address { street: String, city: String }
+///     #[databases(flatten, prefix = "billing_")]
+///     billing: Address,                   // `:billing_street` and `:billing_city`
 ///     #[databases(skip)]
 ///     cache: Cache,
 /// }

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, Generics, Result, WherePredicate, parse_quote};
+use syn::{Error, Generics, Path, Result, WherePredicate, parse_quote};
 
-use crate::input::{Field, Form, Input, Role, inside_option};
+use crate::input::{Field, Form, Input, Role, inside_option, json};
 
 const NEEDS: &str = "derive(Params) needs a struct with named fields; pass other values with `params! { name: value }`";
 
@@ -48,14 +48,14 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
 }
 
 /// What the type of the field must be able to do, if `reference` to it is passed.
-fn bound(krate: &syn::Path, field: &Field, reference: &TokenStream) -> Option<WherePredicate> {
+fn bound(krate: &Path, field: &Field, reference: &TokenStream) -> Option<WherePredicate> {
     let ty = &field.ty;
     match &field.role {
         Role::Skip(_) => None,
-        Role::Flatten => Some(parse_quote!(#reference #ty: #krate::IntoParams)),
+        Role::Flatten(_) => Some(parse_quote!(#reference #ty: #krate::IntoParams)),
         Role::Column(column) if matches!(column.form, Form::Json) => {
-            let inner = inside_option(ty).unwrap_or(ty);
-            Some(parse_quote!(#krate::Json<#reference #inner>: #krate::IntoValue))
+            let (json, inner) = (json(krate, ty), inside_option(ty).unwrap_or(ty));
+            Some(parse_quote!(#json<#reference #inner>: #krate::IntoValue))
         }
         Role::Column(_) => Some(parse_quote!(#reference #ty: #krate::IntoValue)),
     }
@@ -84,7 +84,7 @@ fn implement(input: &Input, generics: &Generics, target: &TokenStream, by: By) -
 }
 
 /// The statement that adds what the field stands for.
-fn push(krate: &syn::Path, field: &Field, by: By) -> Option<TokenStream> {
+fn push(krate: &Path, field: &Field, by: By) -> Option<TokenStream> {
     let member = &field.member;
     // An error about the type of the field is shown there.
     let span = field.ty.span().resolved_at(Span::call_site());
@@ -94,17 +94,21 @@ fn push(krate: &syn::Path, field: &Field, by: By) -> Option<TokenStream> {
     };
     let column = match &field.role {
         Role::Skip(_) => return None,
-        Role::Flatten => {
+        Role::Flatten(prefix) => {
             let inner = quote_spanned!(span=> #krate::IntoParams::into_params(#value));
-            return Some(quote!(#krate::Params::extend(&mut __params, #inner);));
+            return Some(match prefix {
+                Some(prefix) => quote!(#krate::Params::extend_prefixed(&mut __params, #prefix, #inner);),
+                None => quote!(#krate::Params::extend(&mut __params, #inner);),
+            });
         }
         Role::Column(column) => column,
     };
+    let json = json(krate, &field.ty);
     let value = match (&column.form, by) {
         (Form::Plain | Form::TryFrom(_), _) => value,
-        (Form::Json, _) if inside_option(&field.ty).is_none() => quote_spanned!(span=> #krate::Json(#value)),
-        (Form::Json, By::Value) => quote_spanned!(span=> #value.map(#krate::Json)),
-        (Form::Json, By::Reference) => quote_spanned!(span=> (#value).as_ref().map(#krate::Json)),
+        (Form::Json, _) if inside_option(&field.ty).is_none() => quote_spanned!(span=> #json(#value)),
+        (Form::Json, By::Value) => quote_spanned!(span=> #value.map(#json)),
+        (Form::Json, By::Reference) => quote_spanned!(span=> (#value).as_ref().map(#json)),
     };
     let name = &column.name;
     Some(quote!(#krate::Params::push(&mut __params, #name, #value);))

@@ -57,7 +57,19 @@ mod fake {
 
     pub mod __private {
         #[derive(Default)]
-        pub struct Plan(pub Vec<usize>);
+        pub struct Plan {
+            pub indices: Vec<usize>,
+            pub flattened: Vec<Plan>,
+        }
+
+        impl Plan {
+            pub fn is_empty(&self) -> bool {
+                self.indices.is_empty() && self.flattened.is_empty()
+            }
+            pub fn index_of(&self, columns: &super::Columns, name: &str) -> super::Result<usize> {
+                columns.index_of(name)
+            }
+        }
     }
 
     pub trait IntoValue {
@@ -136,9 +148,10 @@ fn fields_are_read_by_name_and_columns_are_looked_up_once() {
         let note = bare::Note::from_row_planned(&row, &mut plan).unwrap();
         assert_eq!((note.row, &*note.params, &*note.r#type), (1, "x", "t"));
     }
-    assert_eq!((plan.0, row.columns().1.get()), (vec![2, 3, 0], 3));
+    assert_eq!((plan.indices, row.columns().1.get()), (vec![2, 3, 0], 3));
     assert_eq!(bare::Note::from_row(&row).unwrap().row, 1);
-    assert_eq!(bare::Note::from_row_planned(&row, &mut fake::__private::Plan(vec![0])).unwrap().row, 1);
+    let mut other = fake::__private::Plan { indices: vec![0], flattened: vec![] };
+    assert_eq!(bare::Note::from_row_planned(&row, &mut other).unwrap().row, 1);
 }
 
 #[test]
@@ -146,7 +159,7 @@ fn a_missing_column_is_an_error_and_leaves_no_plan() {
     let (row, mut plan) = (row(&[("row", "1"), ("text", "x")]), fake::__private::Plan::default());
     assert_eq!(bare::Note::from_row(&row).unwrap_err(), "no column `type`");
     assert_eq!(bare::Note::from_row_planned(&row, &mut plan).unwrap_err(), "no column `type`");
-    assert!(plan.0.is_empty());
+    assert!(plan.is_empty());
 }
 
 #[test]

@@ -55,9 +55,10 @@ impl RowBatch for Rows {
 
     fn cell(&self, row: usize, column: usize) -> Result<ValueRef<'_>> {
         let Some(value) = self.value(row, column) else { return Ok(ValueRef::Null) };
-        let kind = self.layout.cells[column];
-        let type_name = self.layout.columns.get(column).map_or("", Column::type_name);
-        types::cell(value, kind, type_name)
+        let (Some(kind), Some(named)) = (self.layout.cells.get(column), self.layout.columns.get(column)) else {
+            return Ok(ValueRef::Null);
+        };
+        types::cell(value, *kind, named.type_name_ref())
     }
 
     fn raw(&self, row: usize, column: usize) -> Option<&[u8]> {

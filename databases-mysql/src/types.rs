@@ -4,7 +4,7 @@
 //! prepared) has text for everything, which is read by the column's type.
 
 use databases_core::types::{Date, DateTime, Decimal, Interval, Time};
-use databases_core::{Arg, Error, ErrorKind, Result, Value as Ours, ValueRef};
+use databases_core::{Arg, Error, ErrorKind, Result, TypeName, Value as Ours, ValueRef};
 use mysql_async::consts::{ColumnFlags, ColumnType};
 use mysql_async::{Column, Value};
 
@@ -181,7 +181,7 @@ pub(crate) fn type_name(column: &Column) -> String {
 /// # Errors
 ///
 /// `Decode` for a zero date, and for text that does not have the form of its type.
-pub(crate) fn cell<'a>(value: &'a Value, kind: CellType, type_name: &'a str) -> Result<ValueRef<'a>> {
+pub(crate) fn cell<'a>(value: &'a Value, kind: CellType, type_name: &'a TypeName) -> Result<ValueRef<'a>> {
     match value {
         Value::NULL => Ok(ValueRef::Null),
         Value::Bytes(bytes) => bytes_cell(bytes, kind, type_name),
@@ -208,7 +208,7 @@ pub(crate) fn cell<'a>(value: &'a Value, kind: CellType, type_name: &'a str) -> 
     }
 }
 
-fn bytes_cell<'a>(bytes: &'a [u8], kind: CellType, type_name: &'a str) -> Result<ValueRef<'a>> {
+fn bytes_cell<'a>(bytes: &'a [u8], kind: CellType, type_name: &'a TypeName) -> Result<ValueRef<'a>> {
     fn parsed<T: std::str::FromStr>(bytes: &[u8]) -> Result<T> {
         std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or_else(malformed)
     }
@@ -359,11 +359,11 @@ mod tests {
             (CellType::Time, "24:00:00", Value::Time(false, 1, 0, 0, 0, 0)),
         ] {
             let text = bytes(text);
-            assert!(cell(&text, kind, "").unwrap() == cell(&binary, kind, "").unwrap(), "{kind:?}");
+            assert!(cell(&text, kind, &"".into()).unwrap() == cell(&binary, kind, &"".into()).unwrap(), "{kind:?}");
         }
-        assert!(cell(&bytes("12.50"), CellType::Decimal, "").unwrap() == ValueRef::Decimal("12.50".parse().unwrap()));
-        assert!(cell(&Value::Bytes(vec![1, 0]), CellType::Bit, "").unwrap() == ValueRef::UInt(256));
-        assert!(cell(&Value::Bytes(vec![0xff]), CellType::Text, "").unwrap() == ValueRef::Bytes(&[0xff]));
+        assert!(cell(&bytes("12.50"), CellType::Decimal, &"".into()).unwrap() == ValueRef::Decimal("12.50".parse().unwrap()));
+        assert!(cell(&Value::Bytes(vec![1, 0]), CellType::Bit, &"".into()).unwrap() == ValueRef::UInt(256));
+        assert!(cell(&Value::Bytes(vec![0xff]), CellType::Text, &"".into()).unwrap() == ValueRef::Bytes(&[0xff]));
     }
 
     #[test]
@@ -371,7 +371,7 @@ mod tests {
         for value in
             [Value::Date(0, 0, 0, 0, 0, 0, 0), Value::Date(2026, 2, 0, 0, 0, 0, 0), Value::Bytes(b"0000-00-00".into())]
         {
-            let error = cell(&value, CellType::Date, "").unwrap_err();
+            let error = cell(&value, CellType::Date, &"".into()).unwrap_err();
             assert!(error.kind() == ErrorKind::Decode && error.to_string().contains("zero date"), "{error}");
         }
         for (kind, text) in [
@@ -385,7 +385,7 @@ mod tests {
             (CellType::Decimal, "x"),
             (CellType::Bit, "123456789"),
         ] {
-            assert!(cell(&Value::Bytes(text.into()), kind, "").is_err(), "{kind:?} {text}");
+            assert!(cell(&Value::Bytes(text.into()), kind, &"".into()).is_err(), "{kind:?} {text}");
         }
     }
 

@@ -79,7 +79,7 @@ impl RowBatch for PgBatch {
         let (Some(codec), Some(named)) = (self.plan.codecs.get(column), self.plan.columns.get(column)) else {
             return Err(outside());
         };
-        codec.decode(named.type_name(), bytes)
+        codec.decode(named.type_name_ref(), bytes)
     }
 
     fn raw(&self, row: usize, column: usize) -> Option<&[u8]> {

@@ -185,7 +185,7 @@ fn encode(codec: &Codec, ty: &Type, value: &Value, out: &mut Vec<u8>, format: &m
             *format = Format::Text;
             put_text(text, out)
         }
-        (_, Value::Other(other)) if other.type_name == ty.name() => {
+        (_, Value::Other(other)) if other.type_name.as_str() == ty.name() => {
             out.extend_from_slice(&other.bytes);
             Ok(())
         }

@@ -22,7 +22,7 @@ fn round(ty: &Type, v: Value) -> Value {
     let (bytes, binary) = bytes(ty, v).unwrap_or_else(|error| panic!("{ty}: {error}"));
     assert!(binary, "{ty}");
     let bytes = bytes.unwrap();
-    Codec::of(ty).decode(ty.name(), &bytes).unwrap().to_value()
+    Codec::of(ty).decode(&ty.name().into(), &bytes).unwrap().to_value()
 }
 
 fn decimal(text: &str) -> Value {

@@ -3,7 +3,7 @@
 //! Binary forms: `*_send` in <https://github.com/postgres/postgres/tree/master/src/backend/utils/adt>.
 
 use databases_core::types::{Date, DateTime, Decimal, Interval, Sign, Time, Timestamp, Uuid};
-use databases_core::{Array, Error, ErrorKind, Result, Value, ValueKind, ValueRef};
+use databases_core::{Array, Error, ErrorKind, Result, TypeName, Value, ValueKind, ValueRef};
 use tokio_postgres::types::{Kind, Type};
 
 /// How values of one server type are written and read.
@@ -120,7 +120,7 @@ impl Codec {
     }
 
     /// Reads a value that is not NULL.
-    pub(crate) fn decode<'a>(&self, type_name: &'a str, bytes: &'a [u8]) -> Result<ValueRef<'a>> {
+    pub(crate) fn decode<'a>(&self, type_name: &'a TypeName, bytes: &'a [u8]) -> Result<ValueRef<'a>> {
         Ok(match self {
             Self::Bool => ValueRef::Bool(fixed::<1>(bytes)? != [0]),
             Self::Int2 => ValueRef::Int(i16::from_be_bytes(fixed(bytes)?).into()),
@@ -163,7 +163,7 @@ impl Codec {
                 _ => return Err(malformed()),
             },
             Self::Void => ValueRef::Null,
-            Self::Array(element, _) => match array(element, bytes)? {
+            Self::Array(element, _) => match array(element, type_name, bytes)? {
                 Some(array) => ValueRef::Array(Box::new(array)),
                 None => ValueRef::Other { type_name, bytes },
             },
@@ -194,7 +194,7 @@ fn date(days: i32) -> Result<Date> {
 }
 
 /// `"char"` is a byte; one that is no text by itself stays a byte.
-fn char<'a>(type_name: &'a str, bytes: &'a [u8]) -> Result<ValueRef<'a>> {
+fn char<'a>(type_name: &'a TypeName, bytes: &'a [u8]) -> Result<ValueRef<'a>> {
     Ok(match bytes {
         [] | [0] => ValueRef::Text(""),
         [byte] if byte.is_ascii() => ValueRef::Text(utf8(bytes)?),
@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Reads an array of one dimension; `None` for one of more.
-fn array(element: &Codec, bytes: &[u8]) -> Result<Option<Array>> {
+fn array(element: &Codec, type_name: &TypeName, bytes: &[u8]) -> Result<Option<Array>> {
     let mut bytes = Reader(bytes);
     let dimensions = i32::from_be_bytes(bytes.take()?);
     let _has_null: [u8; 4] = bytes.take()?;
@@ -263,7 +263,7 @@ fn array(element: &Codec, bytes: &[u8]) -> Result<Option<Array>> {
     for _ in 0..count {
         let len = i32::from_be_bytes(bytes.take()?);
         items.push(match usize::try_from(len) {
-            Ok(len) => element.decode("", bytes.slice(len)?)?.to_value(),
+            Ok(len) => element.decode(type_name, bytes.slice(len)?)?.to_value(),
             Err(_) if len == -1 => Value::Null,
             Err(_) => return Err(malformed()),
         });

@@ -177,6 +177,56 @@ async fn a_column_that_a_flattened_struct_misses_is_named() {
 }
 
 #[derive(Debug, PartialEq, FromRow)]
+struct Order {
+    id: i64,
+    #[databases(flatten, prefix = "from_")]
+    from: Place,
+    #[databases(flatten, prefix = "to_")]
+    to: Leg,
+}
+
+#[derive(Debug, PartialEq, FromRow)]
+struct Leg {
+    #[databases(default)]
+    km: i64,
+    #[databases(flatten, prefix = "end_")]
+    end: Town,
+}
+
+#[tokio::test]
+async fn a_prefix_stands_before_the_columns_of_a_flattened_struct_at_any_depth() -> Result<()> {
+    let sql = "SELECT column1 AS id, 'A' AS from_street, 10 AS from_zip, NULL AS from_city, 9 AS km, 7 AS TO_KM,
+        20 + column1 AS to_end_zip, 'C' AS to_end_city FROM (VALUES (1), (2))";
+    let orders: Vec<Order> = memory().await?.fetch_all(sql, ()).await?;
+    let order = |id| Order {
+        id,
+        from: Place { street: "A".to_owned(), town: Town { code: 10, city: None } },
+        to: Leg { km: 7, end: Town { code: 20 + id, city: Some("C".to_owned()) } },
+    };
+    assert_eq!(orders, [order(1), order(2)]);
+
+    let sql = "SELECT 1 AS id, 'A' AS from_street, 10 AS from_zip, 'C' AS from_city, 9 AS km, 2 AS to_end_zip";
+    let missing = error::<Order>(sql).await.to_string();
+    let there = "`id`, `from_street`, `from_zip`, `from_city`, `km`, `to_end_zip`";
+    assert_eq!(missing, format!("no column `to_end_city`; there are {there}"));
+    let order: Order = read(&format!("{sql}, 'D' AS to_end_city")).await?;
+    assert_eq!(order.to.km, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_prefix_needs_names() {
+    #[derive(Debug, FromRow)]
+    struct Both<T> {
+        #[databases(flatten, prefix = "a_")]
+        _inner: T,
+    }
+    let error = error::<Both<(i64,)>>("SELECT 1 AS a_id").await;
+    assert_eq!(error.to_string(), "(i64,) cannot be read with the prefix `a_`");
+    assert_eq!(error.hint(), Some("a struct with derive(FromRow) and named fields can"));
+}
+
+#[derive(Debug, PartialEq, FromRow)]
 struct Point<T>(
     T,
     #[databases(skip)] PhantomData<fn() -> T>,

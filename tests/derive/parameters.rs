@@ -107,3 +107,24 @@ async fn a_name_that_a_flattened_struct_repeats_is_an_error() -> Result<()> {
     assert_eq!(error.to_string(), "the parameter `city` is given twice");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_prefix_stands_before_the_names_of_a_flattened_struct() -> Result<()> {
+    #[derive(Debug, PartialEq, FromRow, Params)]
+    struct Move {
+        #[databases(flatten, prefix = "from_")]
+        from: Place<i64>,
+        #[databases(flatten, prefix = "to_")]
+        to: Nested,
+    }
+    #[derive(Debug, PartialEq, FromRow, Params)]
+    struct Nested {
+        #[databases(flatten, prefix = "the_")]
+        place: Place<i64>,
+    }
+    let moved = Move { from: Place { city: 1 }, to: Nested { place: Place { city: 2 } } };
+    assert_eq!((&moved).into_params().names().collect::<Vec<_>>(), ["from_city", "to_the_city"]);
+    let sql = "SELECT :from_city AS from_city, :to_the_city AS to_the_city";
+    assert_eq!(memory().await?.fetch_one::<Move>(sql, &moved).await?, moved);
+    Ok(())
+}

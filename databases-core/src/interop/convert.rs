@@ -61,18 +61,10 @@ impl From<ConversionError> for Error {
     feature = "time",
     feature = "uuid",
 ))]
-mod through {
+mod refusal {
     use super::ConversionError;
-    use crate::error::{Error, ErrorKind, Result};
-    use crate::value::{Array, FromValue, Other, Value, ValueKind, ValueRef};
-
-    /// Binds `value` as core's own type `O`.
-    pub(in crate::interop) fn bind<T, O>(value: T, make: fn(O) -> Value) -> Value
-    where
-        O: TryFrom<T, Error: Into<ConversionError>>,
-    {
-        O::try_from(value).map_or_else(|error| refused(error.into()), make)
-    }
+    use crate::error::{Error, ErrorKind};
+    use crate::value::{Array, Other, Value, ValueKind};
 
     /// A value that every backend refuses to bind, for what core's types have no room for.
     ///
@@ -80,9 +72,49 @@ mod through {
     /// No server's array has an item of an unknown type inside two more arrays, and no list expands to one; a plain
     /// `Other` would not do, since a backend may bind its bytes as they are.
     pub(in crate::interop) fn refused(error: ConversionError) -> Value {
-        let reason = Value::Other(Box::new(Other { type_name: error.found().to_owned(), bytes: Vec::new() }));
+        let reason = Value::Other(Box::new(Other { type_name: error.found().into(), bytes: Vec::new() }));
         let nest = |item: Value| Value::Array(Box::new(Array::new(vec![item], ValueKind::Other)));
         nest(nest(nest(reason)))
+    }
+
+    /// The error for a value of another sort.
+    #[cold]
+    pub(in crate::interop) fn unfit(class: &'static str, is_null: bool, wanted: &'static str) -> Error {
+        let error = Error::new(ErrorKind::Decode, format!("{class} cannot be read as {wanted}"));
+        if is_null { error.with_hint(format!("ask for Option<{wanted}>")) } else { error }
+    }
+}
+
+#[cfg(any(
+    feature = "bigdecimal",
+    feature = "chrono",
+    feature = "jiff",
+    feature = "json",
+    feature = "rust_decimal",
+    feature = "time",
+    feature = "uuid",
+))]
+pub(super) use refusal::{refused, unfit};
+
+#[cfg(any(
+    feature = "bigdecimal",
+    feature = "chrono",
+    feature = "jiff",
+    feature = "rust_decimal",
+    feature = "time",
+    feature = "uuid",
+))]
+mod through {
+    use super::{ConversionError, refused, unfit};
+    use crate::error::{Error, ErrorKind, Result};
+    use crate::value::{FromValue, Value, ValueRef};
+
+    /// Binds `value` as core's own type `O`.
+    pub(in crate::interop) fn bind<T, O>(value: T, make: fn(O) -> Value) -> Value
+    where
+        O: TryFrom<T, Error: Into<ConversionError>>,
+    {
+        O::try_from(value).map_or_else(|error| refused(error.into()), make)
     }
 
     /// Reads a value as core's own type `O`, then as `T`, which errors call `wanted`.
@@ -107,13 +139,6 @@ mod through {
             Some(hint) if !is_null => unfit.with_hint(hint),
             _ => unfit,
         }
-    }
-
-    /// The error for a value of another sort.
-    #[cold]
-    pub(in crate::interop) fn unfit(class: &'static str, is_null: bool, wanted: &'static str) -> Error {
-        let error = Error::new(ErrorKind::Decode, format!("{class} cannot be read as {wanted}"));
-        if is_null { error.with_hint(format!("ask for Option<{wanted}>")) } else { error }
     }
 
     /// Makes values of types that convert to and from one of core's own; errors call them by the name given.
@@ -141,17 +166,15 @@ mod through {
     feature = "bigdecimal",
     feature = "chrono",
     feature = "jiff",
-    feature = "json",
     feature = "rust_decimal",
     feature = "time",
     feature = "uuid",
 ))]
-#[allow(unused_imports)] // Not every feature needs all of it.
-pub(super) use through::{bind, read, refused, unfit, values};
+pub(super) use through::{bind, read, values};
 
 /// The helpers of the tests of this module's files.
 #[cfg(test)]
-#[allow(dead_code)] // Not every feature needs all of it.
+#[allow(dead_code, reason = "not every feature needs every helper")]
 pub(super) mod testing {
     use crate::error::ErrorKind;
     use crate::value::{FromValue, IntoValue, Value, ValueRef};
