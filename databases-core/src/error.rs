@@ -236,8 +236,17 @@ impl Error {
         self
     }
 
-    /// Shows the server's position in the text that the user wrote; `native` is what was sent.
+    /// Says in the words of the user's text what a backend said of `native`, which was sent: a parameter by its name, and
+    /// the server's position.
     pub(crate) fn located(mut self, template: &Template, native: &str) -> Self {
+        if self.0.kind == ErrorKind::Encode
+            && let Some((ordinal, why)) =
+                self.0.message.strip_prefix("parameter ").and_then(|rest| rest.split_once(": "))
+            && let Ok(ordinal) = ordinal.trim_start_matches('$').parse()
+            && let Some(name) = template.parameter_name(native, ordinal)
+        {
+            self.0.message = format!("parameter `{}`: {why}", name.escape_debug());
+        }
         let at = match self.0.native_position.take() {
             None => return self,
             Some(NativePosition::Byte(at)) => Some(at),

@@ -46,7 +46,9 @@ pub use row::{Column, ColumnIndex, Columns, FromRow, Plan, Row, RowBatch};
 pub use sea_query;
 pub use stream::{BatchStream, RowStream};
 pub use transaction::Transaction;
-pub use value::{Array, FromValue, IntoValue, Other, TypeName, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable};
+pub use value::{
+    Array, FromValue, IntoValue, Other, TypeName, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable,
+};
 
 /// What the crate's macros expand to; not API.
 #[doc(hidden)]

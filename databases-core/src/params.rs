@@ -291,6 +291,7 @@ params_from_borrowed_pairs! {
     [K: AsRef<str> + Sync, V: IntoValue + Clone + Sync] &BTreeMap<K, V>, (k, v) => (k, v.clone());
     [K: AsRef<str> + Sync, V: IntoValue + Clone + Sync] &[(K, V)], (k, v) => (k, v.clone());
     [K: AsRef<str> + Sync, V: IntoValue + Clone + Sync] &Vec<(K, V)>, (k, v) => (k, v.clone());
+    [K: AsRef<str> + Sync, V: IntoValue + Clone + Sync, const N: usize] &[(K, V); N], (k, v) => (k, v.clone());
 }
 
 /// Named parameters: `params! { name: value, short }`, where `short` stands for `short: short`.

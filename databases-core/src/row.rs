@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::value::{FromValue, ValueRef, TypeName};
+use crate::value::{FromValue, TypeName, ValueRef};
 
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use crate::backend::{BackendConnection, ExecResult, Request, Requests, RowBatches, RowSink, Status};
 use crate::connection::Connection;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::options::TransactionOptions;
 use crate::params::Params;
@@ -17,7 +17,7 @@ use crate::pool::{Inner, Slot};
 use crate::query::Query;
 use crate::row::RowBatch;
 use crate::session::{Handle, InFlight};
-use crate::sql::{Bound, Dialect, DialectKind, StatementClass, Template, Verb, split_script};
+use crate::sql::{Bound, Dialect, DialectKind, StatementClass, Template, Verb, scan, split_script};
 use crate::stream::BatchStream;
 use crate::transaction::Transaction;
 
@@ -47,13 +47,17 @@ impl Inner {
             )
             .with_hint("run several with execute_script"));
         }
-        self.refuse(template.class(), template.verb(), dialect, place)?;
+        if template.statements() == 0 {
+            let message = "the text holds no statement";
+            return Err(Error::new(ErrorKind::Syntax, message).with_effect(Effect::NotSent));
+        }
+        self.refuse(template.class(), place)?;
+        self.refuse_on_pool(template.class(), template.verb(), dialect, place)?;
         Ok(template)
     }
 
-    fn refuse(&self, class: StatementClass, verb: Verb, dialect: Dialect, place: Place) -> Result<()> {
+    fn refuse(&self, class: StatementClass, place: Place) -> Result<()> {
         let force_rollback = self.options().force_rollback;
-        let refused = |why: &str| Err(Error::new(ErrorKind::Unsupported, why));
         match class {
             StatementClass::TxControl if force_rollback => refused(
                 "with force_rollback the outer transaction is not the caller's: use begin(), commit() and rollback()",
@@ -62,16 +66,6 @@ impl Inner {
                 "transaction control as text would not reach the transaction that is meant: \
                  use begin(), commit() and rollback(), or acquire() a connection",
             ),
-            StatementClass::Session
-                if place == Place::Pool
-                    && dialect.kind() == DialectKind::Sqlite
-                    && matches!(verb, Verb::Pragma | Verb::Other) =>
-            {
-                refused(
-                    "this changes one connection of several: use an option of the URL or builder, after_connect, \
-                     or acquire() a connection",
-                )
-            }
             StatementClass::Ddl if force_rollback && !self.config.connector.capabilities().transactional_ddl => {
                 refused("this server commits at DDL, so force_rollback could not undo anything before it")
             }
@@ -79,13 +73,30 @@ impl Inner {
         }
     }
 
+    /// Refuses what would change whichever connection of the pool it meets: PRAGMA and ATTACH.
+    fn refuse_on_pool(&self, class: StatementClass, verb: Verb, dialect: Dialect, place: Place) -> Result<()> {
+        let changes_one = class == StatementClass::Session && matches!(verb, Verb::Pragma | Verb::Other);
+        if changes_one && place == Place::Pool && dialect.kind() == DialectKind::Sqlite {
+            return refused(
+                "this may change the one connection that it meets: use an option of the URL or builder, \
+                 after_connect, or acquire() a connection",
+            );
+        }
+        Ok(())
+    }
+
     /// Checks the statements of a script; gives the class that tells most about what it leaves behind.
     pub(crate) fn check_script(&self, script: &str, dialect: Dialect, place: Place) -> Result<StatementClass> {
         let mut worst = StatementClass::Write;
         for statement in split_script(script, dialect)? {
             // A script that begins and commits by itself runs on one connection, so it may do so on a pool.
+            let asked = place;
             let place = if place == Place::Pool { Place::Connection } else { place };
-            self.refuse(statement.class, Verb::Other, dialect, place)?;
+            self.refuse(statement.class, place)?;
+            if statement.class == StatementClass::Session {
+                let verb = scan(statement.sql, dialect)?.verb();
+                self.refuse_on_pool(statement.class, verb, dialect, asked)?;
+            }
             if changes_session(statement.class) || (statement.class == StatementClass::Ddl && !changes_session(worst)) {
                 worst = statement.class;
             }
@@ -149,6 +160,10 @@ impl Inner {
         }
         span
     }
+}
+
+fn refused<T>(why: &str) -> Result<T> {
+    Err(Error::new(ErrorKind::Unsupported, why))
 }
 
 pub(crate) fn changes_session(class: StatementClass) -> bool {

@@ -281,10 +281,12 @@ impl Handle {
         let nested = level > 1 || self.session.force_rollback();
         let plain = TransactionOptions { retries: 0, ..options.clone() } == TransactionOptions::new();
         if nested && !plain {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "the options of a transaction belong to the outermost one; this one is nested",
-            ));
+            let message = if level > 1 {
+                "the options of a transaction belong to the outermost one; this one is nested"
+            } else {
+                "with force_rollback every transaction is nested in the one that is never committed, and takes no options"
+            };
+            return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let command =
             if nested { TransactionCommand::Savepoint(level) } else { TransactionCommand::Begin(options.clone()) };
@@ -320,7 +322,7 @@ impl Handle {
             let child_open = state.levels.get(self.level + 1).is_some_and(|child| !child.dropped);
             if child_open || level.streaming {
                 let what = if child_open { "a nested transaction" } else { "a stream" };
-                return Err(busy(&format!("{what} is still open, so everything is rolled back")));
+                return Err(busy(&format!("{what} is still open, so this transaction is rolled back")));
             }
             let status = self.conn().status();
             let over = level.over.or((status == Status::Idle).then_some(Over::RolledBack));

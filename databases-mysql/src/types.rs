@@ -361,7 +361,10 @@ mod tests {
             let text = bytes(text);
             assert!(cell(&text, kind, &"".into()).unwrap() == cell(&binary, kind, &"".into()).unwrap(), "{kind:?}");
         }
-        assert!(cell(&bytes("12.50"), CellType::Decimal, &"".into()).unwrap() == ValueRef::Decimal("12.50".parse().unwrap()));
+        assert!(
+            cell(&bytes("12.50"), CellType::Decimal, &"".into()).unwrap()
+                == ValueRef::Decimal("12.50".parse().unwrap())
+        );
         assert!(cell(&Value::Bytes(vec![1, 0]), CellType::Bit, &"".into()).unwrap() == ValueRef::UInt(256));
         assert!(cell(&Value::Bytes(vec![0xff]), CellType::Text, &"".into()).unwrap() == ValueRef::Bytes(&[0xff]));
     }

@@ -67,7 +67,9 @@ fn a_lying_array_asks_for_no_memory() {
         assert!(element.decode(&"t".into(), &bytes).is_err(), "{count} {rest}");
     }
     let two_dimensions = [2_i32, 0, 23, 1, 1, 1, 1, 4, 7].map(i32::to_be_bytes).concat();
-    assert!(matches!(element.decode(&"_int4".into(), &two_dimensions), Ok(ValueRef::Other { type_name, .. }) if &**type_name == "_int4"));
+    assert!(
+        matches!(element.decode(&"_int4".into(), &two_dimensions), Ok(ValueRef::Other { type_name, .. }) if &**type_name == "_int4")
+    );
 }
 
 #[test]

@@ -58,7 +58,10 @@ mod tests {
             assert_eq!(back(network), network);
             for (type_name, cidr) in [("inet", false), ("cidr", true)] {
                 let bytes = wire(network.addr(), network.prefix_len(), cidr);
-                assert_eq!(IpNet::from_value(ValueRef::Other { type_name: &type_name.into(), bytes: &bytes }).unwrap(), network);
+                assert_eq!(
+                    IpNet::from_value(ValueRef::Other { type_name: &type_name.into(), bytes: &bytes }).unwrap(),
+                    network
+                );
             }
         }
         assert_eq!(IpNet::from_value(ValueRef::Text("10.0.0.1")).unwrap().to_string(), "10.0.0.1/32");

@@ -133,7 +133,10 @@ pub(super) mod tests {
             assert_eq!(IpAddr::from_value(ValueRef::Text(&format!("{text}/{}", width(address)))).unwrap(), address);
             for (type_name, cidr) in [("inet", false), ("cidr", true)] {
                 let bytes = wire(address, width(address), cidr);
-                assert_eq!(IpAddr::from_value(ValueRef::Other { type_name: &type_name.into(), bytes: &bytes }).unwrap(), address);
+                assert_eq!(
+                    IpAddr::from_value(ValueRef::Other { type_name: &type_name.into(), bytes: &bytes }).unwrap(),
+                    address
+                );
             }
         }
         assert_eq!(<Ipv6Addr as IntoValue>::KIND, ValueKind::Text);

@@ -386,7 +386,7 @@ impl Classifier {
             (_, Kw::For) if last.kw == Kw::Value => self.wrote = true,
             (Kind::Assign, _) if self.kind == DialectKind::MySql && is_user_variable(sql, last) => self.session = true,
             (Kind::Punct(b'.'), _) if self.class == StatementClass::Ddl => {
-                let schema = &sql[last.start..last.end];
+                let schema = unquoted(&sql[last.start..last.end]);
                 let temp = if self.kind == DialectKind::Sqlite { &b"temp"[..] } else { b"pg_temp" };
                 self.session |= schema.eq_ignore_ascii_case(temp);
             }
@@ -502,4 +502,12 @@ fn is_query_verb(kw: Kw) -> bool {
 fn is_user_variable(sql: &[u8], name: &Sig) -> bool {
     let before = &sql[..name.start];
     before.ends_with(b"@") && !before.ends_with(b"@@")
+}
+
+/// An identifier without its quotes; one with quotes inside is none that matters here.
+fn unquoted(name: &[u8]) -> &[u8] {
+    match name {
+        [b'"', inner @ .., b'"'] | [b'`', inner @ .., b'`'] | [b'[', inner @ .., b']'] => inner,
+        _ => name,
+    }
 }

@@ -1,5 +1,6 @@
 //! From a place in the native text back to the text that the user wrote.
 
+use super::dialect::DialectKind;
 use super::error::Place;
 use super::lexer::is_word_byte;
 use super::template::Template;
@@ -37,6 +38,17 @@ impl Template {
             }
             (user, reached) = (slot.end, reached + placeholder);
         }
+    }
+
+    /// The name behind the placeholder `ordinal` of `native`, counted from 1; `None` if lists were spelled out in it.
+    pub(crate) fn parameter_name(&self, native: &str, ordinal: usize) -> Option<&str> {
+        let index = ordinal.checked_sub(1).filter(|_| native == &*self.native)?;
+        let name = match self.dialect.kind() {
+            // Each `?` is a slot; elsewhere each number is a name.
+            DialectKind::MySql => self.slots.get(index)?.name,
+            DialectKind::Postgres | DialectKind::Sqlite => index,
+        };
+        self.names.get(name).map(|name| &**name)
     }
 
     /// Line and column of the byte `at` of the user's text, and that line with a caret below the word that begins there.

@@ -50,7 +50,8 @@ impl error::Error for UrlError {}
 ///
 /// Rather one too many: `passfile` counts as secret, though its value is only a path.
 pub fn is_secret_key(key: &str) -> bool {
-    const PARTS: [&str; 6] = ["pass", "pwd", "secret", "token", "credential", "private"];
+    // `pas`: also where it is misspelt.
+    const PARTS: [&str; 6] = ["pas", "pwd", "secret", "token", "credential", "private"];
     const NAMES: [&str; 3] = ["key", "hexkey", "apikey"];
     let key = key.to_ascii_lowercase();
     PARTS.iter().any(|part| key.contains(part))

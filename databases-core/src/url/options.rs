@@ -169,6 +169,10 @@ impl UrlOptions {
         if known.contains(&key.as_str()) {
             return Err(UrlError::new(format!("option `{key}` has no effect in this URL; leave it out")));
         }
+        if is_secret_key(key) {
+            let message = format!("unknown option `{key}`; a password stands before the host: user:password@host");
+            return Err(UrlError::new(message));
+        }
         let meant = nearest(key, known).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         let known = match known {
             [] => "there are no options here".to_owned(),
