@@ -2,44 +2,22 @@
 
 mod support;
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ::databases_core;
 use databases_core::backend::Status;
 use databases_core::{Connection, Error, ErrorKind, Executor, FromRow, Pool, PoolConfig, PoolOptions, Result, Row};
 use futures_util::StreamExt as _;
-use support::{Connect, Does, Driver, Fake, Gate, pool_of, pool_with, settle_tasks, within};
+use support::{
+    Connect, Does, Driver, Fake, Gate, hold, poll_once, pool_of, pool_with, secs, settle_tasks, state, within,
+};
 use tokio::time::{Instant, advance, sleep, timeout};
-
-const fn secs(count: u64) -> Duration {
-    Duration::from_secs(count)
-}
-
-fn poll_once<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
-    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-}
 
 /// Which connection was sent `text`.
 fn which(fake: &Fake, text: &str) -> Vec<usize> {
     (0..fake.counts().connects).filter(|conn| fake.log(*conn).iter().any(|sent| sent == text)).collect()
-}
-
-/// size, idle, in use, connecting, waiting
-fn state(pool: &Pool) -> [usize; 5] {
-    let status = pool.status();
-    [status.size, status.idle, status.in_use, status.connecting, status.waiting]
-}
-
-async fn hold(pool: &Pool, count: usize) -> Vec<Connection> {
-    let mut held = Vec::new();
-    for _ in 0..count {
-        held.push(within(pool.acquire()).await.unwrap());
-    }
-    held
 }
 
 fn sound(fake: &Fake) {
@@ -462,6 +440,7 @@ async fn connect_timeout_covers_password_handshake_and_hook() {
         assert!(error.to_string().contains("connect_timeout, 3 s"), "{error}");
         settle_tasks().await;
         assert_eq!((state(&pool), fake.live()), ([0; 5], 0), "{case}");
+        assert_eq!(fake.counts().closes, usize::from(case == "hook"), "{case}");
     }
 }
 
@@ -732,6 +711,80 @@ async fn a_connection_that_does_not_settle_is_replaced() {
     assert_eq!((fake.counts().connects, fake.most_live()), (2, 1));
 }
 
+/// A transaction that is dropped, and a caller who comes before its connection is cleaned.
+async fn come_while_unclean(pool: &Pool) -> Result<()> {
+    let tx = within(pool.begin()).await.unwrap();
+    within(tx.execute("INSERT 1", ())).await.unwrap();
+    drop(tx);
+    within(pool.execute("SELECT 1", ())).await.map(|_| ())
+}
+
+#[tokio::test(start_paused = true)]
+async fn cleaning_goes_on_when_whoever_waits_for_it_has_gone() {
+    for (single, force) in [(false, false), (true, false), (false, true)] {
+        for dropped in [false, true] {
+            let fake = if single { Fake::new().single() } else { Fake::new() };
+            fake.on("ROLLBACK", Does::Takes(secs(3)));
+            let adjust = |options: &mut PoolOptions| {
+                (options.max_connections, options.acquire_timeout) = (Some(1), secs(if dropped { 30 } else { 1 }));
+                options.force_rollback = force;
+            };
+            let pool = pool_with(&fake, adjust, |_| ());
+            if dropped {
+                assert!(timeout(secs(1), come_while_unclean(&pool)).await.is_err());
+            } else {
+                let error = come_while_unclean(&pool).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::PoolTimeout);
+                assert!(error.to_string().contains("it was being cleaned"), "{error}");
+            }
+            assert_eq!((pool.status().size, pool.status().idle), (1, 0));
+            sleep(secs(3)).await;
+            assert_eq!(state(&pool), [1, 1, 0, 0, 0]);
+            within(pool.execute("SELECT 2", ())).await.unwrap();
+            assert_eq!((fake.counts().connects, fake.counts().gone, fake.counts().settles), (1, 0, 0));
+            sound(&fake);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_connection_is_kept_when_it_cannot_be_cleaned() {
+    for force in [false, true] {
+        let fake = if force { Fake::new() } else { Fake::new().single() };
+        let pool = pool_with(&fake, |options| options.force_rollback = force, |_| ());
+        // It takes longer than close_timeout, or fails.
+        for does in [Does::Takes(secs(8)), Does::Fails(ErrorKind::Database, None)] {
+            fake.on_times("ROLLBACK", 1, does);
+            let error = come_while_unclean(&pool).await.unwrap_err();
+            assert!(error.to_string().contains("could not be cleaned and is kept"), "{error}");
+            sleep(secs(10)).await;
+            assert_eq!(state(&pool), [1, 1, 0, 0, 0], "nobody cleans it over and over");
+            within(pool.execute("SELECT 2", ())).await.unwrap();
+            assert_eq!((fake.counts().connects, fake.counts().gone), (1, 0));
+        }
+        // In the background as well.
+        fake.on_times("ROLLBACK", 1, Does::Takes(secs(8)));
+        drop(within(pool.begin()).await.unwrap());
+        sleep(secs(20)).await;
+        within(pool.execute("SELECT 2", ())).await.unwrap();
+        assert_eq!((fake.counts().connects, fake.counts().gone), (1, 0));
+        assert_eq!(fake.committed(), [""; 0]);
+        sound(&fake);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_closed_before_another_is_opened_in_its_place() {
+    let fake = Fake::new().no_reset();
+    fake.close_takes(Duration::from_millis(300));
+    let pool = pool_of(&fake, 1);
+    within(pool.execute("FROB it", ())).await.unwrap();
+    let before = Instant::now();
+    within(pool.execute("SELECT 1", ())).await.unwrap();
+    assert!(before.elapsed() >= Duration::from_millis(300));
+    assert_eq!((fake.counts().closes, fake.counts().connects, fake.most_live()), (1, 2, 1));
+}
+
 struct Panics;
 
 impl FromRow for Panics {
@@ -791,10 +844,28 @@ async fn the_only_connection_is_kept_as_long_as_it_works() {
     let counts = fake.counts();
     assert_eq!((counts.connects, counts.gone, counts.resets, counts.pings), (1, 0, 0, 0));
     assert_eq!(fake.log(0), ["SELECT 1", "FROB it", "BEGIN", "INSERT 1", "ROLLBACK", "SELECT 2"]);
-    // Broken, it is replaced.
+    // Broken, it is not replaced by an empty one, as if nothing had happened.
     fake.set_status(0, Status::Broken);
-    within(pool.execute("SELECT 3", ())).await.unwrap();
-    assert_eq!((fake.counts().connects, fake.most_live()), (2, 1));
+    for _ in 0..2 {
+        let error = within(pool.execute("SELECT 3", ())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PoolClosed, "{error}");
+    }
+    assert_eq!(fake.counts().connects, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_force_rollback_has_lost_is_told() {
+    let fake = Fake::new();
+    let pool = pool_with(&fake, |options| options.force_rollback = true, |_| ());
+    within(pool.execute("INSERT 1", ())).await.unwrap();
+    fake.set_status(0, Status::Broken);
+    settle_tasks().await;
+    for _ in 0..2 {
+        let error = within(pool.execute("SELECT 1", ())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TransactionEnded, "{error}");
+    }
+    assert!(within(pool.begin()).await.is_err());
+    assert_eq!(fake.counts().connects, 1);
 }
 
 // ---- hooks ------------------------------------------------------------------------------------------------------
@@ -843,7 +914,7 @@ async fn an_error_of_after_connect_is_the_callers_and_closes_the_connection() {
     assert_eq!(error.kind(), ErrorKind::Syntax);
     assert!(error.to_string().starts_with("after_connect failed: "), "{error}");
     settle_tasks().await;
-    assert_eq!((fake.counts().gone, fake.live(), state(&pool)), (1, 0, [0; 5]));
+    assert_eq!((fake.counts().closes, fake.live(), state(&pool)), (1, 0, [0; 5]));
     within(pool.execute("SELECT 1", ())).await.unwrap();
 }
 
@@ -1014,166 +1085,4 @@ async fn a_pool_dropped_while_a_server_is_away_stops_trying() {
     sleep(secs(40)).await;
     assert_eq!((fake.counts().attempts, fake.live()), (attempts, 0));
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
-}
-
-// ---- runtimes ---------------------------------------------------------------------------------------------------
-
-#[test]
-fn nothing_happens_before_the_first_use() {
-    let fake = Fake::new();
-    let pool = pool_with(&fake, |options| options.min_connections = 2, |_| ());
-    assert_eq!(state(&pool), [0; 5]);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let other = pool_with(&fake, |options| options.min_connections = 2, |_| ());
-        settle_tasks().await;
-        assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
-        drop(other);
-    });
-    assert_eq!(fake.counts().attempts, 0);
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Leaves {
-    Clean,
-    DroppedTransaction,
-    DroppedStatement,
-    ChangedSession,
-    DroppedWaiter,
-    DroppedWhileConnecting,
-    Expired,
-}
-
-fn runtime(multi: bool) -> tokio::runtime::Runtime {
-    let mut builder =
-        if multi { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
-    builder.enable_all().worker_threads(2).build().unwrap()
-}
-
-async fn leave(fake: &Fake, pool: &Pool, what: Leaves) {
-    match what {
-        Leaves::Clean => drop(pool.execute("SELECT 1", ()).await.unwrap()),
-        Leaves::DroppedTransaction => {
-            let tx = pool.begin().await.unwrap();
-            tx.execute("INSERT 1", ()).await.unwrap();
-        }
-        Leaves::DroppedStatement => {
-            pool.execute("SELECT 1", ()).await.unwrap();
-            let mut running = Box::pin(pool.execute("SELECT 2", ()));
-            assert!(poll_once(&mut running).is_pending());
-        }
-        Leaves::ChangedSession => drop(pool.execute("FROB it", ()).await.unwrap()),
-        Leaves::DroppedWaiter => {
-            let _conn = pool.acquire().await.unwrap();
-            let mut waiter = Box::pin(pool.acquire());
-            assert!(poll_once(&mut waiter).is_pending());
-        }
-        Leaves::DroppedWhileConnecting => {
-            let conn = pool.acquire().await.unwrap();
-            fake.set_status(fake.counts().connects - 1, Status::Broken);
-            drop(conn);
-            let mut waiter = Box::pin(pool.acquire());
-            assert!(poll_once(&mut waiter).is_pending());
-        }
-        Leaves::Expired => {
-            let conn = pool.acquire().await.unwrap();
-            sleep(Duration::from_millis(30)).await;
-            drop(conn);
-        }
-    }
-}
-
-/// One after another, each runtime uses the pool and leaves something behind; it is dropped, or kept and never driven again.
-fn runtimes_take_turns(kept: bool, cases: &[Leaves]) {
-    for bound in [false, true] {
-        for multi in [[false, false, true], [false, true, false], [true, false, true]] {
-            for what in cases {
-                let fake = Fake::new().runtime_bound(bound);
-                let pool = pool_with(
-                    &fake,
-                    |options| {
-                        options.max_connections = Some(1);
-                        options.acquire_timeout = secs(20);
-                        options.connect_timeout = Duration::from_millis(300);
-                        options.close_timeout = Duration::from_millis(300);
-                        if let Leaves::Expired = what {
-                            options.max_lifetime = Duration::from_millis(20);
-                        }
-                    },
-                    |_| (),
-                );
-                let case = format!("{what:?}, bound: {bound}, multi: {multi:?}, kept: {kept}");
-                let mut parked = Vec::new();
-                for multi in multi {
-                    let runtime = runtime(multi);
-                    let before = std::time::Instant::now();
-                    runtime.block_on(async {
-                        let got = timeout(secs(60), pool.execute("INSERT 'a'", ())).await;
-                        got.unwrap_or_else(|_| panic!("hangs: {case}"))
-                            .unwrap_or_else(|error| panic!("{case}: {error}"));
-                        timeout(secs(60), leave(&fake, &pool, *what)).await.expect("hangs");
-                    });
-                    assert!(before.elapsed() < secs(15), "{case}: {:?}", before.elapsed());
-                    if kept { parked.push(runtime) } else { drop(runtime) }
-                }
-                // Driven again, the others find their places taken, and take nothing back.
-                for runtime in &parked {
-                    runtime.block_on(async { sleep(Duration::from_millis(30)).await });
-                }
-                let status = pool.status();
-                assert_eq!((status.in_use, status.connecting, status.waiting), (0, 0, 0), "{case}");
-                if kept {
-                    assert_eq!((status.size, fake.live()), (status.idle, status.idle), "{case}");
-                }
-                let used = fake.counts().connects;
-                assert!(!bound || used >= 3, "{case}: a foreign connection is replaced");
-                assert_eq!(fake.violations(), [""; 0], "{case}");
-                assert_eq!(fake.committed().iter().filter(|text| *text == "INSERT 'a'").count(), 3, "{case}");
-                assert!(!fake.committed().contains(&"INSERT 1".to_owned()), "{case}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_pool_outlives_the_runtimes_it_was_used_on() {
-    use Leaves::*;
-    let cases =
-        [Clean, DroppedTransaction, DroppedStatement, ChangedSession, DroppedWaiter, DroppedWhileConnecting, Expired];
-    runtimes_take_turns(false, &cases);
-}
-
-#[test]
-fn a_pool_moves_on_from_a_runtime_that_is_no_longer_driven() {
-    use Leaves::*;
-    let cases =
-        [Clean, DroppedTransaction, DroppedStatement, ChangedSession, DroppedWaiter, DroppedWhileConnecting, Expired];
-    runtimes_take_turns(true, &cases);
-}
-
-#[test]
-fn a_waiter_goes_on_when_the_runtime_that_was_connecting_is_dropped() {
-    let fake = Fake::new();
-    fake.next_connect(Connect::Hangs);
-    let pool = pool_of(&fake, 1);
-    let first = runtime(true);
-    let doomed = first.spawn({
-        let pool = pool.clone();
-        async move { pool.acquire().await.map(|_| ()) }
-    });
-    while fake.counts().attempts == 0 {
-        std::thread::yield_now();
-    }
-    let second = runtime(true);
-    let served = second.spawn({
-        let pool = pool.clone();
-        async move { pool.execute("SELECT 1", ()).await.map(|_| ()) }
-    });
-    while pool.status().waiting < 2 {
-        std::thread::yield_now();
-    }
-    drop(first);
-    drop(doomed);
-    second.block_on(async { timeout(secs(5), served).await.expect("hangs").unwrap().unwrap() });
-    assert_eq!((pool.status().size, pool.status().waiting), (1, 0));
 }

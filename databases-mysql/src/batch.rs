@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use databases_core::{Column, Columns, Result, RowBatch, ValueRef};
 use mysql_async::Value;
+use mysql_async::consts::ColumnFlags;
 
 use crate::types::{self, CellType};
 
@@ -20,6 +21,14 @@ impl Layout {
         let columns = Arc::new(Columns::new(source.iter().map(describe).collect()));
         let cells = source.iter().map(CellType::of).collect();
         Self { source, columns, cells }
+    }
+
+    /// The place of the AUTO_INCREMENT column of `table`, and no other column's of that kind.
+    pub(crate) fn counted(&self, table: &str) -> Option<usize> {
+        self.source.iter().position(|column| {
+            column.flags().contains(ColumnFlags::AUTO_INCREMENT_FLAG)
+                && column.org_table_str().eq_ignore_ascii_case(table)
+        })
     }
 
     /// Whether it is the layout of `columns`.

@@ -164,12 +164,13 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects, and sets the session up.
-    pub(crate) async fn open(opts: Opts, statement_cache_size: usize) -> Result<Self> {
-        let conn = Conn::new(opts.clone()).await.map_err(error::connect)?;
+    /// Connects, and sets the session up; `at` is where, for errors.
+    pub(crate) async fn open(opts: Opts, at: &str, statement_cache_size: usize) -> Result<Self> {
+        let fault = |fault| error::connect(fault, at);
+        let conn = Conn::new(opts.clone()).await.map_err(fault)?;
         let killer = Killer { opts, id: conn.id() };
         let shared = Arc::new(Shared::default());
-        let (session, info) = Session::open(conn, statement_cache_size, shared.clone()).await?;
+        let (session, info) = Session::open(conn, statement_cache_size, shared.clone()).await.map_err(fault)?;
         let (alive, gone) = oneshot::channel::<()>();
         let sentinel = Sentinel(shared.clone());
         tokio::spawn(async move {

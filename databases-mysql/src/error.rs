@@ -21,6 +21,9 @@ pub(crate) const NEEDS_PREPARE: u16 = 1615;
 /// KILL QUERY ended the statement.
 pub(crate) const INTERRUPTED: u16 = 1317;
 
+/// The server closed a connection that was idle for longer than `wait_timeout` (MySQL).
+const IDLE_TOO_LONG: u16 = 4031;
+
 /// The number of a server error.
 pub(crate) fn server_code(error: &mysql_async::Error) -> Option<u16> {
     match error {
@@ -47,12 +50,25 @@ pub(crate) fn statement(error: mysql_async::Error) -> Error {
 pub(crate) fn statement_about(error: mysql_async::Error, about: About<'_>) -> Error {
     match error {
         mysql_async::Error::Server(server) => from_server(&server, about),
-        other => from_driver(other, ErrorKind::Disconnected),
+        other => from_driver(other, None),
     }
 }
 
-/// The error of an attempt to connect.
-pub(crate) fn connect(error: mysql_async::Error) -> Error {
+/// Whether the request cannot have reached the server whole, and so did not run.
+///
+/// Only writing fails with a broken pipe, and then a part of the packet was not taken. What fails in another way may
+/// have been read by the server.
+pub(crate) fn is_unsent(error: &mysql_async::Error) -> bool {
+    match error {
+        mysql_async::Error::Io(IoError::Io(source)) => source.kind() == std::io::ErrorKind::BrokenPipe,
+        // The server hung up before, since the connection was idle for too long.
+        mysql_async::Error::Server(server) => server.code == IDLE_TOO_LONG,
+        _ => false,
+    }
+}
+
+/// The error of an attempt to connect to the server `at` a host and port, or a socket.
+pub(crate) fn connect(error: mysql_async::Error, at: &str) -> Error {
     match error {
         mysql_async::Error::Server(server) => {
             let error = from_server(&server, About::default());
@@ -63,7 +79,7 @@ pub(crate) fn connect(error: mysql_async::Error) -> Error {
             };
             error.with_kind(kind).with_effect(Effect::NotSent)
         }
-        other => from_driver(other, ErrorKind::Connect).with_effect(Effect::NotSent),
+        other => from_driver(other, Some(at)).with_effect(Effect::NotSent),
     }
 }
 
@@ -72,28 +88,34 @@ pub(crate) fn disconnected(message: &str) -> Error {
     Error::new(ErrorKind::Disconnected, message).with_effect(Effect::NotSent)
 }
 
-fn from_driver(error: mysql_async::Error, io_kind: ErrorKind) -> Error {
+/// `at` is where an attempt to connect went.
+fn from_driver(error: mysql_async::Error, at: Option<&str>) -> Error {
     use mysql_async::Error as Driver;
     match error {
-        Driver::Io(IoError::Io(source)) => {
-            let message = match io_kind {
-                ErrorKind::Connect => "the server cannot be reached",
-                _ => "the connection to the server broke",
-            };
-            Error::new(io_kind, message).with_source(source)
+        Driver::Io(IoError::Io(source)) => match at {
+            Some(at) => unreachable(at),
+            None => Error::new(ErrorKind::Disconnected, "the connection to the server broke"),
         }
-        Driver::Driver(driver) => from_driver_error(&driver, io_kind),
+        .with_source(source),
+        Driver::Driver(driver) => from_driver_error(&driver, at),
         // Options and URLs could be in there; we make neither an `Other` nor a `Url`.
         _ => Error::new(ErrorKind::Internal, "the driver failed in a way that it should not"),
     }
 }
 
-fn from_driver_error(error: &DriverError, io_kind: ErrorKind) -> Error {
+/// No connection to the server `at` a place.
+pub(crate) fn unreachable(at: &str) -> Error {
+    Error::new(ErrorKind::Connect, format!("the server cannot be reached at {at}"))
+}
+
+fn from_driver_error(error: &DriverError, at: Option<&str>) -> Error {
+    let io_kind = if at.is_some() { ErrorKind::Connect } else { ErrorKind::Disconnected };
     let of = |kind, message: &str| Error::new(kind, message);
     match error {
-        DriverError::ConnectionClosed => of(io_kind, "the connection is closed"),
+        DriverError::ConnectionClosed => at.map_or_else(|| of(io_kind, "the connection is closed"), unreachable),
         DriverError::PacketOutOfOrder | DriverError::UnexpectedPacket { .. } => {
-            of(io_kind, "the server sent something that the protocol does not allow")
+            let who = at.map_or_else(|| "the server".to_owned(), |at| format!("the server at {at}"));
+            of(io_kind, &format!("{who} sent something that the protocol does not allow"))
         }
         DriverError::PacketTooLarge => {
             of(ErrorKind::LimitExceeded, "a packet is larger than the protocol allows").with_effect(Effect::Unknown)
@@ -522,10 +544,22 @@ mod tests {
         let server = |code| {
             mysql_async::Error::Server(ServerError { code, message: "Access denied".into(), state: "28000".into() })
         };
-        assert_eq!(connect(server(1045)).kind(), ErrorKind::Authentication);
-        assert_eq!(connect(server(1044)).kind(), ErrorKind::Authentication);
-        assert_eq!(connect(server(1040)).kind(), ErrorKind::Connect);
+        assert_eq!(connect(server(1045), "h:1").kind(), ErrorKind::Authentication);
+        assert_eq!(connect(server(1044), "h:1").kind(), ErrorKind::Authentication);
+        assert_eq!(connect(server(1040), "h:1").kind(), ErrorKind::Connect);
         assert_eq!(statement(server(1044)).kind(), ErrorKind::PermissionDenied);
         assert_eq!(statement(server(1142)).kind(), ErrorKind::PermissionDenied);
+    }
+    #[test]
+    fn only_a_write_that_failed_is_unsent() {
+        use std::io::ErrorKind as Io;
+        let io = |kind: Io| mysql_async::Error::from(std::io::Error::from(kind));
+        assert!(is_unsent(&io(Io::BrokenPipe)));
+        for kind in [Io::UnexpectedEof, Io::ConnectionReset, Io::TimedOut] {
+            assert!(!is_unsent(&io(kind)), "{kind}");
+        }
+        let refused = connect(io(Io::ConnectionRefused), "db.example:3306");
+        assert_eq!(refused.to_string(), "the server cannot be reached at db.example:3306");
+        assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Connect, Effect::NotSent));
     }
 }

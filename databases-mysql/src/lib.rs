@@ -29,6 +29,19 @@
 //!
 //! A date with a zero month or day is a decode error that says so.
 //!
+//! # The id of an inserted row
+//!
+//! `last_insert_id` comes with the answer and costs nothing. Behind the rows of `INSERT … RETURNING` (MariaDB) the server
+//! says neither a count nor an id: then the id is the one in the returned row, so there is one if the AUTO_INCREMENT
+//! column is among those returned, and none with ON DUPLICATE KEY UPDATE, whose row may have been there before.
+//!
+//! # A connection that the server closed
+//!
+//! The driver looks at its socket only when it sends or reads. So a connection that was closed while nobody used it (KILL,
+//! `wait_timeout`, a restart) breaks at the next statement, unless the pool asks first. That error has the effect
+//! `NotSent` where the statement was still being prepared or written, and `Unknown` where all of it was handed to the
+//! socket.
+//!
 //! # What an error names
 //!
 //! | Error | `constraint` | `table` | `columns` |

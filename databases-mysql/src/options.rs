@@ -11,6 +11,8 @@ use databases_core::url::{DatabaseUrl, UrlError, UrlOptions};
 use databases_core::{Error, ErrorKind, Result};
 use mysql_async::{Opts, OptsBuilder};
 
+use crate::error;
+
 /// The URL keys of this backend.
 pub(crate) const KEYS: &[&str] = &["sslmode", "ssl-mode", "charset", "socket"];
 
@@ -67,6 +69,14 @@ impl Options {
             Place::Socket(path) => (path.display().to_string(), None),
         };
         Target { system, namespace: self.database.clone().unwrap_or_default(), address, port }
+    }
+
+    /// Where the server is, for errors: host and port, or the socket.
+    pub(crate) fn at(&self) -> String {
+        match &self.place {
+            Place::Tcp { host, port } => at(host, *port),
+            Place::Socket(path) => path.display().to_string(),
+        }
     }
 
     /// Whether what is sent can be read on the way although TLS was preferred.
@@ -158,12 +168,17 @@ fn is_local(host: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+fn at(host: &str, port: u16) -> String {
+    let host = host.escape_debug();
+    if host.clone().any(|c| c == ':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
 async fn resolve(host: &str, port: u16) -> Result<Vec<IpAddr>> {
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
-    let fault = || Error::new(ErrorKind::Connect, format!("the host name `{}` has no address", host.escape_debug()));
-    let found = tokio::net::lookup_host((host, port)).await.map_err(|error| fault().with_source(error))?;
+    let fault = || error::unreachable(&format!("{}: the host name has no address", at(host, port)));
+    let found = tokio::net::lookup_host((host, port)).await.map_err(|source| fault().with_source(source))?;
     let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
     if addresses.is_empty() { Err(fault()) } else { Ok(addresses) }
 }
@@ -222,6 +237,8 @@ mod tests {
         let there = options("mariadb://u:p@db.example/app").unwrap();
         assert_eq!(there.target("mysql").address, "db.example");
         assert_eq!(there.target("mysql").port, Some(3306));
+        assert_eq!(there.at(), "db.example:3306");
+        assert_eq!(options("mysql://u:p@[::1]:7/d").unwrap().at(), "[::1]:7");
         assert!(there.is_plaintext_over_network());
         assert!(!options("mysql://db.example/app?sslmode=disable").unwrap().is_plaintext_over_network());
         for here in ["mysql:///d", "mysql://localhost/d", "mysql://127.3.2.1/d", "mysql://[::1]/d", "mysql://%2Frun/d"]

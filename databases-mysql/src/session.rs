@@ -103,6 +103,8 @@ impl Shared {
 /// Why a statement failed: in the driver or the server, or before anything was sent.
 enum Fault {
     Driver(mysql_async::Error),
+    /// In the driver or the server, before the statement was told to run.
+    NotRun(mysql_async::Error),
     Ours(Error),
 }
 
@@ -132,6 +134,8 @@ pub(crate) trait Take: Send {
 struct Answer {
     /// How many rows were read; `None` if the result has no columns.
     rows: Option<u64>,
+    /// What the first row has in the AUTO_INCREMENT column of the table, if that column was asked for.
+    counted: Option<Value>,
 }
 
 /// The driver's connection with its prepared statements.
@@ -150,12 +154,16 @@ pub(crate) struct Session {
 
 impl Session {
     /// Takes a fresh connection and gives it the session defaults.
-    pub(crate) async fn open(conn: Conn, cache_size: usize, shared: Arc<Shared>) -> Result<(Self, ServerInfo)> {
+    pub(crate) async fn open(
+        conn: Conn,
+        cache_size: usize,
+        shared: Arc<Shared>,
+    ) -> mysql_async::Result<(Self, ServerInfo)> {
         let cache = StatementCache::new(cache_size);
         let keys = Keys::new();
         let conn = Some(conn);
         let mut session = Self { conn, cache, keys, shared, max_packet: u64::MAX, is_mysql: true, stale: false };
-        let info = session.set_up().await.map_err(error::connect)?;
+        let info = session.set_up().await?;
         Ok((session, info))
     }
 
@@ -265,13 +273,13 @@ impl Session {
         let keep = prepared && self.cache.is_enabled();
         let (statement, mut layout) = match self.statement(sql, &values, keep).await {
             Ok(found) => found,
-            Err(Fault::Driver(fault))
+            Err(Fault::NotRun(fault))
                 if error::server_code(&fault) == Some(error::NOT_PREPARABLE)
                     && values.is_empty()
                     && template.statements() == 1 =>
             {
-                let result = self.conn()?.query_iter(&**sql).await?;
-                return Ok(read(result, &mut None, take).await?);
+                let result = self.conn()?.query_iter(&**sql).await.map_err(begun)?;
+                return Ok(read(result, &mut None, None, take).await?);
             }
             Err(fault) => return Err(fault),
         };
@@ -283,11 +291,15 @@ impl Session {
             return Err(placeholder_mismatch(values.len(), theirs).into());
         }
         let known = layout.clone();
+        let inserted = inserted_table(template);
         let answer = match self.conn()?.exec_iter(&statement, Params::Positional(values)).await {
-            Ok(result) => read(result, &mut layout, take).await,
-            Err(fault) => Err(fault),
+            Ok(result) => read(result, &mut layout, inserted.as_deref(), take).await.map_err(Fault::Driver),
+            Err(fault) => Err(begun(fault)),
         };
-        let gone = answer.as_ref().err().and_then(error::server_code);
+        let gone = match &answer {
+            Err(Fault::Driver(fault)) => error::server_code(fault),
+            _ => None,
+        };
         if matches!(gone, Some(error::UNKNOWN_STATEMENT | error::NEEDS_PREPARE)) {
             self.cache.remove(sql);
         }
@@ -301,7 +313,7 @@ impl Session {
         {
             prepared.layout = Some(layout);
         }
-        Ok(answer?)
+        answer
     }
 
     /// The prepared statement of `sql` and the columns of its last result.
@@ -316,15 +328,15 @@ impl Session {
                 return Ok((prepared.statement.clone(), prepared.layout.clone()));
             }
             if let Some(statement) = self.cache.remove(sql) {
-                self.conn()?.close(statement).await?;
+                self.conn()?.close(statement).await.map_err(Fault::NotRun)?;
             }
         }
         let text = shield(sql)?;
-        let statement = self.conn()?.prep(text.as_bytes()).await?;
+        let statement = self.conn()?.prep(text.as_bytes()).await.map_err(Fault::NotRun)?;
         if keep {
             let prepared = Prepared::new(statement.clone(), values);
             if let Some(evicted) = self.cache.insert(sql.clone(), prepared) {
-                self.conn()?.close(evicted).await?;
+                self.conn()?.close(evicted).await.map_err(Fault::NotRun)?;
             }
         }
         Ok((statement, None))
@@ -337,8 +349,13 @@ impl Session {
         }
         let Some(ok) = self.conn.as_ref().and_then(Conn::last_ok_packet) else { return ExecResult::default() };
         if let Some(rows) = answer.rows {
-            // RETURNING (MariaDB): the packet behind the rows has no count and no id.
-            return ExecResult::new(rows, None);
+            // RETURNING (MariaDB): the packet behind the rows has no count and no id, so the id is the one of the row.
+            let id = match &answer.counted {
+                Some(Value::Int(id)) if rows == 1 => Some(*id),
+                Some(Value::UInt(id)) if rows == 1 => i64::try_from(*id).ok(),
+                _ => None,
+            };
+            return ExecResult::new(rows, id.filter(|id| *id > 0));
         }
         let one = matches!(verb, Verb::Insert | Verb::Replace) && ok.affected_rows() == 1 && !hides_id(sql);
         let id = if one { ok.last_insert_id().filter(|id| *id != 0) } else { None };
@@ -371,9 +388,14 @@ impl Session {
 
     /// Turns `fault` into an error, and finds out what became of the transaction.
     async fn fail(&mut self, fault: Fault, may_begin: bool, target: Option<&Target>) -> Error {
+        let about = error::About { is_mariadb: !self.is_mysql, target };
         let error = match fault {
             Fault::Ours(error) => return error,
-            Fault::Driver(fault) => error::statement_about(fault, error::About { is_mariadb: !self.is_mysql, target }),
+            Fault::Driver(fault) => error::statement_about(fault, about),
+            Fault::NotRun(fault) => {
+                let error = error::statement_about(fault, about);
+                if error.is_disconnected() { error.with_effect(Effect::NotSent) } else { error }
+            }
         };
         if error.is_disconnected() || self.is_disconnected() {
             self.shared.break_off();
@@ -471,7 +493,11 @@ impl Session {
     }
 
     pub(crate) async fn refresh_if_stale(&mut self) -> Result<()> {
-        if self.stale { self.refresh().await } else { Ok(()) }
+        if !self.stale {
+            return Ok(());
+        }
+        // Nothing else was sent yet.
+        self.refresh().await.map_err(|error| error.with_effect(Effect::NotSent))
     }
 
     /// Asks for the state and the modes.
@@ -495,15 +521,15 @@ impl Session {
     pub(crate) async fn command(&mut self, sql: &str) -> Result<()> {
         self.refresh_if_stale().await?;
         let outcome = match self.conn() {
-            Ok(conn) => conn.query_drop(sql).await,
-            Err(fault) => Err(fault),
+            Ok(conn) => conn.query_drop(sql).await.map_err(begun),
+            Err(fault) => Err(Fault::NotRun(fault)),
         };
         match outcome {
             Ok(()) => {
                 self.observe();
                 Ok(())
             }
-            Err(fault) => Err(self.fail(fault.into(), true, None).await),
+            Err(fault) => Err(self.fail(fault, true, None).await),
         }
     }
 
@@ -517,7 +543,7 @@ impl Session {
             // A script may do anything to the session.
             Ok(()) => self.refresh().await,
             Err(fault) => {
-                let error = self.fail(fault.into(), true, None).await.with_batch_index(done);
+                let error = self.fail(fault, true, None).await.with_batch_index(done);
                 if !self.shared.is_broken() && names_sql_mode(sql) {
                     self.refresh().await?;
                 }
@@ -526,14 +552,14 @@ impl Session {
         }
     }
 
-    async fn run_script(&mut self, sql: &str, done: &mut usize) -> mysql_async::Result<()> {
-        let mut result = self.conn()?.query_iter(sql).await?;
+    async fn run_script(&mut self, sql: &str, done: &mut usize) -> Result<(), Fault> {
+        let mut result = self.conn()?.query_iter(sql).await.map_err(begun)?;
         while result.columns().is_some() {
             while result.next().await?.is_some() {}
             *done += 1;
         }
         // The error of a later statement comes here.
-        result.drop_result().await
+        Ok(result.drop_result().await?)
     }
 
     /// Undoes what the session was told; `false` if the server is too old for it.
@@ -583,9 +609,10 @@ impl Session {
 async fn read<P: Protocol>(
     mut result: QueryResult<'_, 'static, P>,
     layout: &mut Option<Arc<Layout>>,
+    inserted: Option<&str>,
     take: &mut impl Take,
 ) -> mysql_async::Result<Answer> {
-    let mut rows = None;
+    let (mut rows, mut counted) = (None, None);
     while let Some(columns) = result.columns() {
         if columns.is_empty() || rows.is_some() {
             while result.next().await?.is_some() {}
@@ -595,10 +622,14 @@ async fn read<P: Protocol>(
             Some(layout) if layout.fits(&columns) => layout.clone(),
             _ => layout.insert(Arc::new(Layout::new(columns))).clone(),
         };
+        let id = inserted.and_then(|table| layout.counted(table));
         let (mut count, mut bytes, mut given) = (0, 0, false);
         let mut batch = Vec::new();
         while let Some(row) = result.next().await? {
             count += 1;
+            if count == 1 {
+                counted = id.and_then(|id| row.as_ref(id)).cloned();
+            }
             if !take.wants() {
                 continue;
             }
@@ -616,7 +647,22 @@ async fn read<P: Protocol>(
     }
     // The error of a later result comes here.
     result.drop_result().await?;
-    Ok(Answer { rows })
+    Ok(Answer { rows, counted })
+}
+
+/// The fault of a request that was being sent, or its answer read.
+fn begun(fault: mysql_async::Error) -> Fault {
+    if error::is_unsent(&fault) { Fault::NotRun(fault) } else { Fault::Driver(fault) }
+}
+
+/// The table of an INSERT or REPLACE whose returned rows were all inserted: the one row of ON DUPLICATE KEY UPDATE may
+/// have been there before.
+fn inserted_table(template: &Template) -> Option<String> {
+    let inserts = template.has_returning() && matches!(template.verb(), Verb::Insert | Verb::Replace);
+    if !inserts || contains(template.sql(), b"duplicate") {
+        return None;
+    }
+    Target::of(template).map(|target| target.table)
 }
 
 /// Whether a failed statement may have opened a transaction on its way.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use databases_core::backend::{Status, TransactionCommand};
-use databases_core::{ErrorKind, Isolation, Params, TransactionOptions, Value};
+use databases_core::{Effect, ErrorKind, Isolation, Params, TransactionOptions, Value};
 
 fn none() -> Params<'static> {
     Params::new()
@@ -370,4 +370,34 @@ async fn autocommit_that_is_off_is_seen() {
     assert_eq!(conn.status(), Status::Idle);
     assert_eq!(count(&conn, "tx_c").await, 0);
     setup(&conn, &["DROP TABLE tx_c"]).await;
+}
+
+#[tokio::test]
+async fn what_was_not_told_to_run_on_a_lost_connection_was_not_sent() {
+    let Some(other) = connect().await else { return };
+    for step in ["prepare", "kept", "begin"] {
+        let conn = connect().await.unwrap();
+        let kept = "SELECT 1 + 1";
+        fetch(&conn, kept, none()).await.unwrap();
+        let Value::Int(id) = value(&conn, "SELECT CAST(CONNECTION_ID() AS SIGNED)").await else { panic!() };
+        other.run_script(&format!("KILL {id}")).await.unwrap();
+        eventually("the connection is gone", async || {
+            let sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE id = :id";
+            fetch(&other, sql, none().with("id", id)).await.unwrap()[0][0] == Value::Int(0)
+        })
+        .await;
+        let error = match step {
+            "prepare" => execute(&conn, "DO 5", none()).await.unwrap_err(),
+            "kept" => fetch(&conn, kept, none()).await.unwrap_err(),
+            _ => {
+                let begin = TransactionCommand::Begin(TransactionOptions::new());
+                conn.transaction(begin).await.unwrap_err()
+            }
+        };
+        assert_eq!((error.kind(), conn.status()), (ErrorKind::Disconnected, Status::Broken), "{step}: {error:?}");
+        // Of the others it depends on whether the socket still took the bytes.
+        if step == "prepare" {
+            assert_eq!(error.effect(), Effect::NotSent, "{error:?}");
+        }
+    }
 }

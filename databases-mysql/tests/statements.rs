@@ -399,7 +399,10 @@ async fn what_the_server_is_and_who_may_come_in() {
     assert!(!format!("{conn:?}").contains(url.password().filter(|p| !p.is_empty()).unwrap_or("\u{0}")));
     assert_eq!(connect_to(&url.with_database("no_such_db").unwrap()).await.unwrap_err().kind(), ErrorKind::Connect);
     if url.port().is_some() {
-        assert_eq!(connect_to(&url.with_port(1).unwrap()).await.unwrap_err().kind(), ErrorKind::Connect);
+        let error = connect_to(&url.with_port(1).unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        let host = url.hosts()[0].name();
+        assert_eq!(error.to_string(), format!("the server cannot be reached at {host}:1"));
     }
 }
 
@@ -494,6 +497,56 @@ async fn returning_gives_rows_on_mariadb_and_says_what_is_missing_on_mysql() {
     assert_eq!(given.unwrap(), [[Value::Int(1), Value::Int(5)], [Value::Int(2), Value::Int(6)]]);
     assert_eq!(execute(&conn, insert, none()).await.unwrap().rows_affected(), 2);
     assert_eq!(execute(&conn, "DELETE FROM r RETURNING id", none()).await.unwrap().rows_affected(), 4);
+}
+
+#[tokio::test]
+async fn a_returned_row_tells_its_id() {
+    let Some(conn) = connect().await else { return };
+    if conn.server_info().await.unwrap().product == "MySQL" {
+        return;
+    }
+    let table = "(id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, n INT UNIQUE)";
+    setup(&conn, &["DROP TABLE IF EXISTS ret_id, ret_other"]).await;
+    setup(&conn, &[&format!("CREATE TABLE ret_id {table}"), &format!("CREATE TABLE ret_other {table}")]).await;
+    setup(&conn, &["INSERT INTO ret_other VALUES (77, 1)"]).await;
+    for (sql, rows, id) in [
+        ("INSERT INTO ret_id (n) VALUES (1) RETURNING id", 1, Some(1)),
+        ("INSERT INTO ret_id (n) VALUES (2) RETURNING n, id AS x", 1, Some(2)),
+        ("INSERT INTO `ret_id` (n) VALUES (3) RETURNING *", 1, Some(3)),
+        ("INSERT INTO ret_id VALUES (20, 4) RETURNING id", 1, Some(20)),
+        ("INSERT INTO ret_id (n) SELECT 5 RETURNING id", 1, Some(21)),
+        ("INSERT INTO ret_id (n) VALUES (6), (7) RETURNING id", 2, None),
+        ("REPLACE INTO ret_id VALUES (20, 4) RETURNING id", 1, Some(20)),
+        // What was asked for has no id, or is another's.
+        ("INSERT INTO ret_id (n) VALUES (8) RETURNING n", 1, None),
+        ("INSERT INTO ret_id (n) VALUES (9) RETURNING (SELECT id FROM ret_other), n", 1, None),
+        ("INSERT INTO ret_id (n) VALUES (10) RETURNING id + 100", 1, None),
+        // No row was inserted.
+        ("INSERT INTO ret_id (n) VALUES (1) ON DUPLICATE KEY UPDATE n = 1 RETURNING id", 1, None),
+        ("DELETE FROM ret_id WHERE n = 1 RETURNING id", 1, None),
+    ] {
+        let done = execute(&conn, sql, none()).await.unwrap();
+        assert_eq!((done.rows_affected(), done.last_insert_id()), (rows, id), "{sql}");
+    }
+    // The second time with the kept columns of the prepared statement.
+    let again = "INSERT INTO ret_id VALUES (:id, :n) RETURNING id";
+    for id in [101, 102] {
+        let done = execute(&conn, again, none().with("id", id).with("n", id)).await.unwrap();
+        assert_eq!(done.last_insert_id(), Some(id));
+    }
+    let ignored = "INSERT IGNORE INTO ret_id (n) VALUES (2) RETURNING id";
+    let done = execute(&conn, ignored, none()).await.unwrap();
+    assert_eq!(done.last_insert_id(), None, "{} rows", done.rows_affected());
+    setup(&conn, &["DROP TABLE ret_id, ret_other"]).await;
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_told_with_its_port_and_no_password() {
+    let url = "mysql://u:hunter2@nowhere.invalid:3307/d".parse().unwrap();
+    let error = connect_to(&url).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert_eq!(error.to_string(), "the server cannot be reached at nowhere.invalid:3307: the host name has no address");
+    assert!(!format!("{error:?}").contains("hunter2"));
 }
 
 #[tokio::test]

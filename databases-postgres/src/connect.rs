@@ -134,7 +134,8 @@ fn connect_error(error: tokio_postgres::Error, state: &GuardState, has_password:
         .with_hint("allow_cleartext_password=true in the URL allows it, where the network is trusted");
     }
     if let Some(server) = error.as_db_error() {
-        let ours = error::from_server(server);
+        // Nothing but names has been sent yet, so its words can repeat no value.
+        let ours = error::from_server(server, Some(server.message()));
         let kind = match ours.kind() {
             ErrorKind::Authentication => ErrorKind::Authentication,
             _ => ErrorKind::Connect,

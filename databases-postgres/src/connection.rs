@@ -113,7 +113,7 @@ impl PgConnection {
         op.sending();
         let result = match client.batch_execute(sql).await {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.session.fail(error).await),
+            Err(error) => Err(self.session.fail(error, Some(sql)).await),
         };
         op.finish();
         result
@@ -161,7 +161,7 @@ impl PgConnection {
             let result = client.check_connection().await;
             drop(client);
             if let Err(error) = result {
-                _ = self.session.fail(error).await;
+                _ = self.session.fail(error, None).await;
             }
             op.finish();
             if !self.session.prepared().await {
@@ -286,7 +286,7 @@ impl BackendConnection for PgConnection {
                 retried = true;
                 continue;
             }
-            let error = self.session.fail(error).await;
+            let error = self.session.fail(error, Some(&request.sql)).await;
             op.finish();
             return Err(error);
         }
@@ -316,7 +316,7 @@ impl BackendConnection for PgConnection {
             let error = match client.query_raw(&prepared.statement, encoded.iter()).await {
                 Ok(rows) => {
                     let session = self.session.clone();
-                    return Ok(Box::new(PgStream::new(rows, prepared, op, client, session)));
+                    return Ok(Box::new(PgStream::new(rows, prepared, op, client, session, request.sql)));
                 }
                 Err(error) => error,
             };
@@ -326,7 +326,7 @@ impl BackendConnection for PgConnection {
                 retried = true;
                 continue;
             }
-            let error = self.session.fail(error).await;
+            let error = self.session.fail(error, Some(&request.sql)).await;
             op.finish();
             return Err(error);
         }
@@ -368,7 +368,7 @@ impl BackendConnection for PgConnection {
         let result = client.simple_query(RESET).await;
         let result = match result {
             Ok(messages) => Ok(messages),
-            Err(error) => Err(self.session.fail(error).await),
+            Err(error) => Err(self.session.fail(error, Some(RESET)).await),
         };
         // Types may be gone with the temporary schema.
         client.clear_type_cache();

@@ -14,7 +14,8 @@ use crate::session::Reason;
 fn kind(code: &str, message: &str) -> ErrorKind {
     match code {
         "23505" => ErrorKind::UniqueViolation,
-        "23503" => ErrorKind::ForeignKeyViolation,
+        // The second is RESTRICT, of PostgreSQL 18.
+        "23503" | "23001" => ErrorKind::ForeignKeyViolation,
         "23502" => ErrorKind::NotNullViolation,
         "23514" => ErrorKind::CheckViolation,
         "23P01" => ErrorKind::ExclusionViolation,
@@ -50,65 +51,246 @@ pub(crate) fn is_fatal(error: &DbError) -> bool {
     matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
 }
 
-/// An error that the server reported.
-pub(crate) fn from_server(error: &DbError) -> Error {
+/// An error that the server reported about `sql`, the text that was sent.
+pub(crate) fn from_server(error: &DbError, sql: Option<&str>) -> Error {
     let code = error.code().code();
     let kind = kind(code, error.message());
-    let message = printable(code, error.message());
-    let repeats_values = message != error.message();
+    let known = Known::of(error, sql);
+    let hidden = is_of_a_function(error);
+    let message = if hidden { of_a_function(kind).to_owned() } else { printable(code, error.message(), &known) };
+    let hint = error.hint().filter(|hint| !hidden && known.all_in(hint));
     let effect = match kind {
         ErrorKind::Disconnected => Effect::Unknown,
         ErrorKind::Connect | ErrorKind::Authentication => Effect::NotSent,
         _ => Effect::RolledBack,
     };
+    let untold = [
+        (message != error.message()).then(|| error.message()),
+        error.detail(),
+        error.hint().filter(|_| hint.is_none()),
+    ];
+    let detail: Vec<_> = untold.into_iter().flatten().collect();
     let mut ours = Error::new(kind, message).with_effect(effect).with_code(code);
+    if !detail.is_empty() {
+        ours = ours.with_detail(detail.join("\n"));
+    }
     if let Some(name) = error.constraint() {
         ours = ours.with_constraint(name);
     }
-    if let Some(name) = error.table() {
+    let (table, columns) = if hidden { (None, Vec::new()) } else { names(error, kind, &known) };
+    if let Some(name) = error.table().map(str::to_owned).or(table) {
         ours = ours.with_table(name);
     }
-    let columns = match (error.column(), error.detail()) {
-        (Some(column), _) => vec![column.to_owned()],
-        (None, Some(detail)) if matches!(code, "23505" | "23503" | "23P01") => key_columns(detail),
-        _ => Vec::new(),
-    };
+    let columns = error.column().map_or(columns, |column| vec![column.to_owned()]);
     if !columns.is_empty() {
         ours = ours.with_columns(columns);
-    }
-    let detail = match (repeats_values, error.detail()) {
-        (true, Some(detail)) => Some(format!("{}\n{detail}", error.message())),
-        (true, None) => Some(error.message().to_owned()),
-        (false, detail) => detail.map(str::to_owned),
-    };
-    if let Some(detail) = detail {
-        ours = ours.with_detail(detail);
     }
     if let Some(ErrorPosition::Original(ordinal)) = error.position() {
         ours = ours.with_native_position(NativePosition::Character(*ordinal as usize));
     }
-    match error.hint() {
+    match hint {
         Some(hint) => ours.with_hint(hint),
         None => ours,
     }
 }
 
-/// The message without values. Class 22 quotes them: `invalid input syntax for type integer: "abc"`.
+/// Whether the error arose in the body of a function, so that its words may be anything.
+fn is_of_a_function(error: &DbError) -> bool {
+    // What sends these words is C, whatever function called it: RAISE cannot pretend to be it.
+    const CONSTRAINTS: &[&str] = &[
+        "_bt_check_unique",
+        "check_exclusion_or_unique_constraint",
+        "ri_ReportViolation",
+        "ExecConstraints",
+        "ReportNotNullViolationError",
+        "ExecPartitionCheckEmitError",
+        "ExecFindPartition",
+        "ExecEvalConstraintNotNull",
+        "ExecEvalConstraintCheck",
+        "domain_check_input",
+    ];
+    // Contexts of other things; in another language they count as a function's, which hides more.
+    const OTHERS: &[&str] =
+        &["unnamed portal ", "extended query with parameters", "while ", "parallel worker", "COPY ", "JSON data, "];
+    if error.code().code() == "P0001" {
+        return true;
+    }
+    let Some(context) = error.where_() else { return false };
+    // A place in the text that was sent: a mistake in a CREATE FUNCTION. Within a body the server says `Internal`.
+    !matches!(error.position(), Some(ErrorPosition::Original(_)))
+        && !error.routine().is_some_and(|routine| CONSTRAINTS.contains(&routine))
+        && !context.lines().all(|line| OTHERS.iter().any(|other| line.starts_with(other)))
+}
+
+/// What is said instead of the words of a function.
+fn of_a_function(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::SerializationFailure => "could not serialize access, in a function of the database",
+        ErrorKind::Deadlock => "deadlock detected, in a function of the database",
+        ErrorKind::LockTimeout => "waiting for a lock took too long, in a function of the database",
+        ErrorKind::StatementTimeout => "canceling statement due to statement timeout, in a function of the database",
+        ErrorKind::Cancelled => "canceling statement, in a function of the database",
+        _ => "an error raised by a function of the database",
+    }
+}
+
+/// What a message may quote, since no value has told it.
+struct Known<'a> {
+    /// The error has a place in the text: it arose while that was parsed, before there were values.
+    all: bool,
+    sql: &'a str,
+    /// As the server writes names that are not quoted.
+    folded: String,
+    fields: [Option<&'a str>; 5],
+}
+
+impl<'a> Known<'a> {
+    fn of(error: &'a DbError, sql: Option<&'a str>) -> Self {
+        let placed = matches!(error.position(), Some(ErrorPosition::Original(_)));
+        let fields = [error.table(), error.column(), error.constraint(), error.datatype(), error.schema()];
+        Self { all: placed && error.code().code().starts_with("42"), ..Self::new(sql.unwrap_or_default(), fields) }
+    }
+
+    fn new(sql: &'a str, fields: [Option<&'a str>; 5]) -> Self {
+        Self { all: false, sql, folded: sql.to_ascii_lowercase(), fields }
+    }
+
+    /// Whether `name`, or each part of it between dots, is in the text as a whole word or named by a field.
+    fn has(&self, name: &str) -> bool {
+        let told =
+            |part: &str| self.fields.contains(&Some(part)) || has_word(self.sql, part) || has_word(&self.folded, part);
+        name.contains(char::is_alphanumeric)
+            && (told(name) || name.split('.').all(|part| !part.is_empty() && told(part)))
+    }
+
+    /// Whether all that `text` quotes is known.
+    fn all_in(&self, text: &str) -> bool {
+        self.all || pieces(text).is_some_and(|pieces| pieces.iter().all(|piece| self.has(piece)))
+    }
+}
+
+/// Whether `text` holds `word` with no letter, digit, `_` or `$` of a longer one next to it: `1` is not in `$1`.
+fn has_word(text: &str, word: &str) -> bool {
+    let in_word = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '$');
+    let ends = |edge: Option<char>, beyond: Option<char>| !(edge.is_some_and(in_word) && beyond.is_some_and(in_word));
+    !word.is_empty()
+        && text.match_indices(word).any(|(at, _)| {
+            let (before, after) = (text[..at].chars().next_back(), text[at + word.len()..].chars().next());
+            ends(word.chars().next(), before) && ends(word.chars().next_back(), after)
+        })
+}
+
+/// Where there are quotes of any language; not the apostrophe of `n'existe`.
+fn quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
+    const QUOTES: &[char] = &['"', '«', '»', '„', '“', '”', '『', '』', '‘', '’', '\''];
+    text.match_indices(QUOTES).filter_map(|(at, quote)| {
+        let quote = quote.chars().next()?;
+        let is_letter = |letter: Option<char>| letter.is_some_and(char::is_alphabetic);
+        let apostrophe = matches!(quote, '\'' | '’')
+            && is_letter(text[..at].chars().next_back())
+            && is_letter(text[at + quote.len_utf8()..].chars().next());
+        (!apostrophe).then_some((at, quote))
+    })
+}
+
+/// What `text` quotes; `None` if the quotes do not pair.
+fn pieces(text: &str) -> Option<Vec<&str>> {
+    let mut pieces = Vec::new();
+    let mut quotes = quotes(text);
+    while let Some((open, quote)) = quotes.next() {
+        let (close, other) = quotes.next()?;
+        let pair = (quote == other && matches!(quote, '"' | '\''))
+            || matches!(
+                (quote, other),
+                ('«', '»') | ('»', '«') | ('„', '“' | '”') | ('“', '”') | ('『', '』') | ('‘', '’')
+            );
+        if !pair {
+            return None;
+        }
+        // French has no-break spaces within.
+        pieces.push(text[open + quote.len_utf8()..close].trim());
+    }
+    Some(pieces)
+}
+
+/// The message without values. Class 22 quotes them: `invalid input syntax for type integer: "abc"`. So do others, where
+/// a value is a name: `relation "abc" does not exist`.
 ///
 /// Everything from the first quote to the last goes, since a value may hold quotes itself.
-fn printable(code: &str, message: &str) -> String {
-    const QUOTES: &[char] = &['"', '«', '»', '„', '“', '”', '『', '』', '‘', '’', '\''];
-    if !code.starts_with("22") {
+fn printable(code: &str, message: &str, known: &Known<'_>) -> String {
+    if !code.starts_with("22") && known.all_in(message) {
+        // A few give such a name without quotes: `operator does not exist: abc`, `improper relation name (…): a.b.c.d`.
+        if !known.all
+            && matches!(code, "0A000" | "42601" | "42602" | "42883" | "42704")
+            && let Some((before, tail)) = message.split_once(": ")
+            && quotes(tail).next().is_none()
+            && !known.has(tail)
+        {
+            return format!("{before}: …");
+        }
         return message.to_owned();
     }
-    let first = message.find(QUOTES);
-    let last = message.rfind(QUOTES);
-    match (first, last) {
-        (Some(first), Some(last)) if first < last => {
-            let rest = message[last..].chars().next().map_or(0, char::len_utf8);
-            format!("{}\"…\"{}", &message[..first], &message[last + rest..])
+    match (quotes(message).next(), quotes(message).last()) {
+        (Some((first, _)), Some((last, quote))) if first < last => {
+            format!("{}\"…\"{}", &message[..first], &message[last + quote.len_utf8()..])
         }
+        // It does not even pair.
+        (Some((first, _)), _) if !code.starts_with("22") => format!("{}\"…\"", &message[..first]),
         _ => message.to_owned(),
+    }
+}
+
+/// The table and the columns that have no fields of their own in the server's answer.
+fn names(error: &DbError, kind: ErrorKind, known: &Known<'_>) -> (Option<String>, Vec<String>) {
+    let message = error.message();
+    match kind {
+        ErrorKind::UndefinedTable => (undefined_table(message, known), Vec::new()),
+        ErrorKind::UndefinedColumn => undefined_column(message, known),
+        ErrorKind::UniqueViolation | ErrorKind::ExclusionViolation => {
+            (None, error.detail().map(key_columns).unwrap_or_default())
+        }
+        ErrorKind::ForeignKeyViolation if is_of_referencing(message, error.table()) => {
+            (None, error.detail().map(key_columns).unwrap_or_default())
+        }
+        _ => (None, Vec::new()),
+    }
+}
+
+/// Whether the row that was refused is of `table`, which refers. `table` is that one also where a row of the other table
+/// could not go, and then the columns are the other's: `update or delete on table "p" violates … "fk" on table "t"`.
+fn is_of_referencing(message: &str, table: Option<&str>) -> bool {
+    matches!(pieces(message).as_deref(), Some([first, _]) if Some(*first) == table)
+}
+
+/// The name in `relation "s.x" does not exist`.
+fn undefined_table(message: &str, known: &Known<'_>) -> Option<String> {
+    let pieces = pieces(message)?;
+    let [name] = pieces.as_slice() else { return None };
+    if !known.has(name) {
+        return None;
+    }
+    let unqualified = match name.rsplit_once('.') {
+        Some((_, last)) if !known.sql.contains(&format!("\"{name}\"")) => last,
+        _ => name,
+    };
+    Some(unqualified.to_owned())
+}
+
+/// The names in `column "x" does not exist`, `column "x" of relation "y" does not exist` and `column t.x does not exist`.
+fn undefined_column(message: &str, known: &Known<'_>) -> (Option<String>, Vec<String>) {
+    let column = |name: &str| if known.has(name) { vec![name.to_owned()] } else { Vec::new() };
+    match pieces(message).as_deref() {
+        Some([name]) => (None, column(name)),
+        // Other languages may say the table first.
+        Some([name, table]) if *message == format!("column \"{name}\" of relation \"{table}\" does not exist") => {
+            (known.has(table).then(|| (*table).to_owned()), column(name))
+        }
+        Some([]) => {
+            let words = message.strip_prefix("column ").and_then(|rest| rest.strip_suffix(" does not exist"));
+            let name = words.and_then(|words| words.rsplit_once('.'));
+            (None, name.map(|(_, name)| column(name)).unwrap_or_default())
+        }
+        _ => (None, Vec::new()),
     }
 }
 
@@ -178,7 +360,8 @@ pub(crate) fn is_stale(error: &tokio_postgres::Error) -> bool {
 pub(crate) fn reason(error: &tokio_postgres::Error) -> Reason {
     if let Some(server) = error.as_db_error() {
         let code = server.code().code();
-        return Reason { code: Some(code.to_owned()), message: printable(code, server.message()) };
+        let message = printable(code, server.message(), &Known::of(server, None));
+        return Reason { code: Some(code.to_owned()), message };
     }
     let message = match std::error::Error::source(error) {
         Some(source) if is_io(error) => source.to_string(),
@@ -201,9 +384,80 @@ mod tests {
             ("ungültige Eingabe für Typ integer: »abc«", "ungültige Eingabe für Typ integer: \"…\""),
             ("division by zero", "division by zero"),
         ] {
-            assert_eq!(printable("22P02", message), shown);
+            assert_eq!(printable("22P02", message, &known("SELECT abc, a")), shown);
         }
-        assert_eq!(printable("42P01", "relation \"t\" does not exist"), "relation \"t\" does not exist");
+    }
+
+    fn known(sql: &str) -> Known<'_> {
+        Known::new(sql, [Some("t_pkey"), Some("t"), None, None, Some("public")])
+    }
+
+    #[test]
+    fn messages_quote_only_what_is_known() {
+        let sql = "SELECT Users.x, $1 FROM Users, s.y, \"B C\" WHERE m = 'n'";
+        for same in [
+            "relation \"users\" does not exist",
+            "relation \"s.y\" does not exist",
+            "relation \"public.t\" violates \"t_pkey\"",
+            "la relation « users » n'existe pas",
+            "Relation »B C« existiert nicht",
+            "column users.x does not exist",
+            "deadlock detected",
+        ] {
+            assert_eq!(printable("42P01", same, &known(sql)), same);
+        }
+        for (message, shown) in [
+            ("relation \"user\" does not exist", "relation \"…\" does not exist"),
+            ("relation \"1\" does not exist", "relation \"…\" does not exist"),
+            ("relation \"\" does not exist", "relation \"…\" does not exist"),
+            ("relation \".\" does not exist", "relation \"…\" does not exist"),
+            ("relation \"\"secret\"\" does not exist", "relation \"…\" does not exist"),
+            ("relation \"s.secret\" does not exist", "relation \"…\" does not exist"),
+            ("relation \"users\" secret\" does not exist", "relation \"…\" does not exist"),
+            ("relation \"users\" secret \"z\" does not exist", "relation \"…\" does not exist"),
+            ("relation \"secret", "relation \"…\""),
+            ("la relation « secret » n'existe pas", "la relation \"…\" n'existe pas"),
+        ] {
+            assert_eq!(printable("42P01", message, &known(sql)), shown);
+        }
+        assert_eq!(printable("42883", "operator does not exist: +++", &known(sql)), "operator does not exist: …");
+    }
+
+    #[test]
+    fn names_are_parsed_where_they_are_in_the_text() {
+        let sql = "SELECT Nope, t.x FROM S.Users, \"d.e\"";
+        for (message, name) in [
+            ("relation \"users\" does not exist", Some("users")),
+            ("relation \"s.users\" does not exist", Some("users")),
+            ("relation \"d.e\" does not exist", Some("d.e")),
+            ("relation \"secret\" does not exist", None),
+        ] {
+            assert_eq!(undefined_table(message, &known(sql)).as_deref(), name, "{message}");
+        }
+        for (message, table, columns) in [
+            ("column \"nope\" does not exist", None, &["nope"] as &[&str]),
+            ("Spalte »nope« existiert nicht", None, &["nope"]),
+            ("column t.x does not exist", None, &["x"]),
+            ("column \"nope\" of relation \"users\" does not exist", Some("users"), &["nope"]),
+            ("column \"secret\" does not exist", None, &[]),
+        ] {
+            let found = undefined_column(message, &known(sql));
+            assert_eq!(
+                (found.0.as_deref(), &*found.1),
+                (table, &*columns.iter().map(|&c| c.to_owned()).collect::<Vec<_>>())
+            );
+        }
+    }
+
+    #[test]
+    fn the_side_of_a_foreign_key_is_told() {
+        let insert = "insert or update on table \"t\" violates foreign key constraint \"fk\"";
+        let delete =
+            |on| format!("update or delete on table \"{on}\" violates foreign key constraint \"fk\" on table \"t\"");
+        assert!(is_of_referencing(insert, Some("t")));
+        assert!(!is_of_referencing(&delete("p"), Some("t")));
+        assert!(!is_of_referencing(&delete("t"), Some("t")));
+        assert!(!is_of_referencing("removing partition \"p1\" violates foreign key constraint \"fk\"", Some("t")));
     }
 
     #[test]

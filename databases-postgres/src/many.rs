@@ -27,6 +27,7 @@ struct InFlight<'a> {
     index: usize,
     rows: u64,
     session: &'a Session,
+    sql: Arc<str>,
 }
 
 impl<'a> InFlight<'a> {
@@ -56,7 +57,7 @@ impl<'a> InFlight<'a> {
                     _ = rest.as_mut().await;
                     self.queue.pop_front();
                 }
-                Err(self.session.fail(error).await.with_batch_index(self.index))
+                Err(self.session.fail(error, Some(&self.sql)).await.with_batch_index(self.index))
             }
         }
     }
@@ -79,9 +80,10 @@ pub(crate) async fn run_many(connection: &PgConnection, requests: &mut dyn Reque
     while let Some(request) = next.take() {
         let (prepared, encoded) = connection.bind(&request).await.map_err(|error| at(error, index))?;
         let mut op = connection.session.op();
-        let client = connection.client().await?;
+        let client = connection.client().await.map_err(|error| at(error, index))?;
         op.sending();
-        let mut flight = InFlight { queue: VecDeque::new(), index, rows: 0, session: &connection.session };
+        let (session, sql) = (&*connection.session, request.sql.clone());
+        let mut flight = InFlight { queue: VecDeque::new(), index, rows: 0, session, sql };
         let result = round(&client, &prepared, &mut flight, (request, encoded), requests).await;
         op.finish();
         rows += flight.rows;

@@ -188,7 +188,7 @@ impl PgConnection {
                     .with_effect(Effect::NotSent))
                 }
                 Err(error) => {
-                    let error = session.fail(error).await;
+                    let error = session.fail(error, Some(&sql)).await;
                     // Whatever became of the connection, the statement has not run.
                     Err(if error.is_disconnected() { error.with_effect(Effect::NotSent) } else { error })
                 }

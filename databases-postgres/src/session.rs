@@ -153,8 +153,8 @@ impl Session {
         }
     }
 
-    /// Turns an error of the driver into ours, once the session's state is known again.
-    pub(crate) async fn fail(&self, error: tokio_postgres::Error) -> Error {
+    /// Turns an error of the driver into ours, once the session's state is known again; `sql` is what was sent.
+    pub(crate) async fn fail(&self, error: tokio_postgres::Error, sql: Option<&str>) -> Error {
         if let Some(server) = error.as_db_error() {
             if error::is_fatal(server) {
                 // No ReadyForQuery follows: the server closes the connection.
@@ -163,7 +163,7 @@ impl Session {
             } else {
                 self.guard.error_answered().await;
             }
-            return error::from_server(server);
+            return error::from_server(server, sql);
         }
         if error.is_closed() || error::is_io(&error) {
             _ = tokio::time::timeout(REASON_WAIT, self.guard.closed()).await;

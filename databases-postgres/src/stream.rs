@@ -35,6 +35,7 @@ pub(crate) struct PgStream {
     failed: Option<tokio_postgres::Error>,
     prepared: Arc<Prepared>,
     session: Arc<Session>,
+    sql: Arc<str>,
 }
 
 impl PgStream {
@@ -44,9 +45,10 @@ impl PgStream {
         op: Op,
         client: OwnedRwLockReadGuard<Option<Client>, Client>,
         session: Arc<Session>,
+        sql: Arc<str>,
     ) -> Self {
         let running = Running { rows: Box::pin(rows), op, _client: client };
-        Self { running: Some(running), failed: None, prepared, session }
+        Self { running: Some(running), failed: None, prepared, session, sql }
     }
 }
 
@@ -98,7 +100,7 @@ impl RowBatches for PgStream {
             }
         }
         let Some(error) = self.failed.take() else { return Ok(None) };
-        let error = self.session.fail(error).await;
+        let error = self.session.fail(error, Some(&self.sql)).await;
         if let Some(running) = self.running.take() {
             running.op.finish();
         }

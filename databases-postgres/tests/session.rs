@@ -299,6 +299,7 @@ async fn many_rows_are_pipelined_and_the_first_error_names_its_row() {
         let rows = (0..600).map(|n| insert(if n == bad { value } else { 10_000 + n }, None));
         let error = c.run_many(&mut Many { requests: rows }).await.unwrap_err();
         assert_eq!((error.kind(), error.batch_index()), (kind, Some(usize::try_from(bad).unwrap())));
+        assert_eq!(error.to_string().starts_with("parameter $1: "), kind == ErrorKind::Encode, "{error}");
         let state = if kind == ErrorKind::Encode { Status::InTransaction } else { Status::Failed };
         assert_eq!(c.status(), state);
         c.transaction(Tx::Rollback).await.unwrap();

@@ -318,6 +318,155 @@ async fn errors_name_what_they_are_about_and_no_values() {
     assert!(error.detail().unwrap().contains("hunter2"));
 }
 
+/// What no error may print.
+const SECRET: &str = "s3cr3tval";
+
+#[track_caller]
+fn prints_no_secret(error: &databases_core::Error, sql: &str) {
+    assert!(!format!("{error} {error:?}").contains(SECRET), "{sql}: {error:?}");
+    assert!(std::error::Error::source(error).is_none());
+}
+
+#[tokio::test]
+async fn values_that_are_names_are_not_printed() {
+    let url = server!();
+    let c = connect(&url).await;
+    let in_detail = [
+        "SELECT CAST(:v AS text)::regclass",
+        "SELECT CAST(:v AS regclass)",
+        "SELECT CAST(:v AS text)::regrole",
+        "SELECT CAST(:v AS text)::regtype",
+        "SELECT CAST(:v AS text)::regproc",
+        "SELECT CAST(:v AS text)::regoper",
+        "SELECT CAST(:v || '.a.b.c' AS text)::regclass",
+        "SELECT CAST(:v || '.a.b' AS text)::regclass",
+        "SELECT CAST(:v || '.a.b' AS text)::regtype",
+        "SELECT has_table_privilege(CAST('select\" ' || :v || ' \"' AS name), 'pg_class', 'select')",
+        "SELECT to_tsquery('\"x\" & (' || :v)",
+        "SELECT nextval(CAST(:v AS text))",
+        "SELECT currval(:v)",
+        "SELECT has_table_privilege(:v, 'select')",
+        "SELECT has_table_privilege(CAST(:v AS name), 'pg_class', 'select')",
+        "SELECT has_table_privilege('pg_class', :v)",
+        "SELECT current_setting(:v)",
+        "SELECT set_config(:v, 'x', false)",
+        "SELECT set_config('work_mem', :v, false)",
+        "SELECT pg_read_file(:v)",
+        "SELECT to_tsquery(:v || ' & (')",
+        "SELECT to_tsvector(CAST(:v AS text)::regconfig, 'x')",
+        "SELECT query_to_xml('SELECT ' || CAST(:v AS text), true, true, '')",
+        "SELECT now() AT TIME ZONE CAST(:v AS text)",
+    ];
+    for sql in in_detail {
+        let error = run(&*c, sql, params! { v: SECRET }).await.unwrap_err();
+        prints_no_secret(&error, sql);
+        assert!(error.detail().is_some_and(|detail| detail.contains(SECRET)), "{sql}: {error:?}");
+        // In a stream, and in a batch.
+        let error = match c.open_stream(request(&*c, sql, params! { v: SECRET })).await {
+            Ok(mut rows) => loop {
+                match rows.next().await {
+                    Ok(batch) => assert!(batch.is_some(), "{sql}"),
+                    Err(error) => break error,
+                }
+            },
+            Err(error) => error,
+        };
+        prints_no_secret(&error, sql);
+        let requests = std::iter::once(Ok(request(&*c, sql, params! { v: SECRET })));
+        prints_no_secret(&c.run_many(&mut support::Many { requests }).await.unwrap_err(), sql);
+    }
+    let error = run(&*c, in_detail[0], params! { v: SECRET }).await.unwrap_err();
+    assert_eq!((&*error.to_string(), error.table()), ("relation \"…\" does not exist", None));
+}
+
+#[tokio::test]
+async fn the_words_of_functions_are_not_printed() {
+    let url = server!();
+    let c = connect(&url).await;
+    c.run_script(
+        "CREATE TEMP TABLE t (id int PRIMARY KEY, x text CONSTRAINT short CHECK (length(x) < 5));
+         CREATE FUNCTION pg_temp.raise(v text) RETURNS void LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'bad value %', v USING HINT = 'not ' || v; END $$;
+         CREATE FUNCTION pg_temp.pretend(v text) RETURNS void LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'bad value %', v USING ERRCODE = '23514', CONSTRAINT = 'short'; END $$;
+         CREATE FUNCTION pg_temp.data(v text) RETURNS void LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'bad value %', v USING ERRCODE = '22023'; END $$;
+         CREATE FUNCTION pg_temp.dynamic(v text) RETURNS void LANGUAGE plpgsql AS
+            $$ BEGIN EXECUTE 'SELECT * FROM ' || v; END $$;
+         CREATE FUNCTION pg_temp.columns(v text) RETURNS void LANGUAGE plpgsql AS
+            $$ BEGIN EXECUTE 'SELECT t.' || v || ' FROM t'; END $$;
+         CREATE FUNCTION pg_temp.asserts(v text) RETURNS void LANGUAGE plpgsql AS
+            $$ BEGIN ASSERT false, v; END $$;
+         CREATE FUNCTION pg_temp.puts(v text) RETURNS void LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO t VALUES (1, v); END $$;",
+    )
+    .await
+    .unwrap();
+    const OURS: &str = "an error raised by a function of the database";
+    for (function, kind) in [
+        ("raise", ErrorKind::Database),
+        ("pretend", ErrorKind::CheckViolation),
+        ("data", ErrorKind::Database),
+        ("dynamic", ErrorKind::UndefinedTable),
+        ("columns", ErrorKind::UndefinedColumn),
+        ("asserts", ErrorKind::Database),
+    ] {
+        let error = run(&*c, &format!("SELECT pg_temp.{function}(:v)"), params! { v: SECRET }).await.unwrap_err();
+        prints_no_secret(&error, function);
+        assert_eq!((error.kind(), &*error.to_string(), error.hint()), (kind, OURS, None));
+        assert!(error.detail().is_some_and(|detail| detail.contains(SECRET)), "{error:?}");
+    }
+    // What a constraint says is known wherever it is broken.
+    let error = run(&*c, "SELECT pg_temp.puts(:v)", params! { v: SECRET }).await.unwrap_err();
+    prints_no_secret(&error, "puts");
+    assert_eq!((error.constraint(), error.table()), (Some("short"), Some("t")));
+    assert_eq!(error.to_string(), "new row for relation \"t\" violates check constraint \"short\"");
+    // A mistake in the text of a function has a place in it.
+    let wrong = "CREATE FUNCTION pg_temp.w() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SELEC 1; END $$";
+    let error = c.run_script(wrong).await.unwrap_err();
+    assert_eq!(error.to_string(), "syntax error at or near \"SELEC\"");
+    let error = c.run_script("DO $$ BEGIN RAISE EXCEPTION 'no %', 's3cr3tval'; END $$").await.unwrap_err();
+    prints_no_secret(&error, "DO");
+}
+
+#[tokio::test]
+async fn undefined_names_and_sides_of_foreign_keys_are_told() {
+    let url = server!();
+    let c = connect(&url).await;
+    c.run_script(
+        "CREATE TEMP TABLE p (id int PRIMARY KEY);
+         CREATE TEMP TABLE t (name text, p int REFERENCES p, own int UNIQUE, up int REFERENCES t (own));
+         INSERT INTO p VALUES (7); INSERT INTO t VALUES ('x', 7, 1, 1), ('y', 7, 2, 1)",
+    )
+    .await
+    .unwrap();
+    for (sql, table, columns) in [
+        ("SELECT * FROM NoWhere", Some("nowhere"), &[] as &[&str]),
+        ("SELECT * FROM public.nowhere", Some("nowhere"), &[]),
+        ("DROP TABLE nowhere", Some("nowhere"), &[]),
+        ("SELECT nothing FROM t", None, &["nothing"]),
+        ("SELECT t.nothing FROM t", None, &["nothing"]),
+        ("SELECT t.\"No Thing\" FROM t", None, &["No Thing"]),
+        ("INSERT INTO t (nothing) VALUES (1)", Some("t"), &["nothing"]),
+        ("UPDATE t SET nothing = 1", Some("t"), &["nothing"]),
+        ("INSERT INTO t VALUES ('z', 8)", Some("t"), &["p"]),
+        ("INSERT INTO t VALUES ('z', 7, 3, 9)", Some("t"), &["up"]),
+        ("DELETE FROM p", Some("t"), &[]),
+        ("UPDATE p SET id = 9", Some("t"), &[]),
+        ("DELETE FROM t WHERE own = 1", Some("t"), &[]),
+    ] {
+        let error = run(&*c, sql, Params::new()).await.unwrap_err();
+        assert_eq!(
+            (error.table(), error.columns()),
+            (table, &*columns.iter().map(|&c| c.into()).collect::<Vec<_>>()),
+            "{sql}"
+        );
+    }
+    let error = run(&*c, "SELECT nam FROM t", Params::new()).await.unwrap_err();
+    assert_eq!(error.to_string(), "column \"nam\" does not exist");
+    assert!(error.hint().is_some_and(|hint| hint.contains("t.name")), "{error:?}");
+}
+
 #[tokio::test]
 async fn many_rows_of_changing_kinds_keep_their_values() {
     let url = server!();

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, oneshot};
 use crate::batch::{Batch, Limits};
 use crate::options::Config;
 use crate::permit::{Held, WritePermit};
-use crate::session::{check_options, takes_lock};
+use crate::session::{already_open, check_options, takes_lock};
 use crate::statement::{Outcome, Reply, Rest, surely_writes};
 use crate::worker::{Manner, Ticket, Worker};
 
@@ -261,6 +261,10 @@ impl BackendConnection for SqliteConnection {
         let mut writes = false;
         if let TransactionCommand::Begin(options) = &command {
             check_options(options)?;
+            if self.worker.status() == Status::InTransaction {
+                // Before it waits for its turn.
+                return Err(already_open());
+            }
             writes = takes_lock(options);
         }
         // BEGIN may wait for others; what follows it is short, and is not stopped half-way.

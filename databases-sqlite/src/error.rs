@@ -2,7 +2,8 @@
 //!
 //! What SQLite says while it prepares a statement repeats only the statement's text. What it says while the statement
 //! runs can repeat values (`RAISE`, full-text queries, paths given to ATTACH), so that goes to the detail, which is
-//! never printed, unless it has one of the forms that hold names alone.
+//! never printed, unless it has one of the forms that hold names alone and the names stand in the statement's text: a
+//! full-text query, which is a value, has column names of its own.
 
 use databases_core::{Effect, Error, ErrorKind, NativePosition};
 use rusqlite::ffi;
@@ -18,12 +19,21 @@ pub(crate) enum Stage {
     Run,
 }
 
-/// Translates `error`; `table` is the table that the statement changes, where its text tells.
-pub(crate) fn from_sqlite(error: rusqlite::Error, stage: Stage, table: Option<&str>) -> Error {
+/// What is known of the statement that failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct About<'a> {
+    /// Its text, or that of the script.
+    pub(crate) sql: &'a str,
+    /// The table that it changes, where its text tells.
+    pub(crate) table: Option<&'a str>,
+}
+
+/// Translates `error`.
+pub(crate) fn from_sqlite(error: rusqlite::Error, stage: Stage, about: About<'_>) -> Error {
     match error {
-        rusqlite::Error::SqliteFailure(error, message) => from_code(error.extended_code, message, stage, table),
+        rusqlite::Error::SqliteFailure(error, message) => from_code(error.extended_code, message, stage, about),
         rusqlite::Error::SqlInputError { error, msg, offset, .. } => {
-            let error = from_code(error.extended_code, Some(msg), stage, table);
+            let error = from_code(error.extended_code, Some(msg), stage, about);
             match usize::try_from(offset) {
                 Ok(offset) => error.with_native_position(NativePosition::Byte(offset)),
                 Err(_) => error, // SQLite does not know.
@@ -48,19 +58,21 @@ pub(crate) fn no_statement() -> Error {
     Error::new(ErrorKind::Syntax, "the text holds no statement")
 }
 
-fn from_code(code: i32, message: Option<String>, stage: Stage, table: Option<&str>) -> Error {
+fn from_code(code: i32, message: Option<String>, stage: Stage, about: About<'_>) -> Error {
     let message = message.unwrap_or_default();
     let (kind, said) = match code {
         ffi::SQLITE_ERROR => match read_names(&message) {
-            Some(names) => return names.into_error().with_code(code.to_string()),
-            None if stage == Stage::Run && !holds_no_value(&message) => (ErrorKind::Database, None),
-            None => (ErrorKind::Database, Some(message.as_str())),
+            Some(names) if stage != Stage::Run || names.stand_in(about.sql) => {
+                return names.into_error().with_code(code.to_string());
+            }
+            _ if stage == Stage::Run && !holds_no_value(&message, about.sql) => (ErrorKind::Database, None),
+            _ => (ErrorKind::Database, Some(message.as_str())),
         },
         _ => (kind_of(code, stage), None),
     };
     let mut error = match said {
         Some(said) => Error::new(kind, said),
-        None => match name_constraint(kind, code, &message, table) {
+        None => match name_constraint(kind, code, &message, about.table) {
             Some(named) => named,
             None => Error::new(kind, describe(code)).with_detail(message.as_str()),
         },
@@ -75,7 +87,7 @@ fn from_code(code: i32, message: Option<String>, stage: Stage, table: Option<&st
 }
 
 /// Whether this is what SQLite says of a running statement in fixed words, or with a name out of its text.
-fn holds_no_value(message: &str) -> bool {
+fn holds_no_value(message: &str, sql: &str) -> bool {
     const SAID: [&str; 8] = [
         "integer overflow",
         "malformed JSON",
@@ -86,7 +98,19 @@ fn holds_no_value(message: &str) -> bool {
         "cannot VACUUM from within a transaction",
         "cannot change into wal mode from within a transaction",
     ];
-    SAID.contains(&message) || message.starts_with("no such savepoint: ")
+    SAID.contains(&message) || message.strip_prefix("no such savepoint: ").is_some_and(|name| stands_in(name, sql))
+}
+
+/// Whether `name` is in the text, not only as a part of a longer word.
+fn stands_in(name: &str, sql: &str) -> bool {
+    let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '$'));
+    let (name, sql) = (name.to_ascii_lowercase(), sql.to_ascii_lowercase());
+    !name.is_empty()
+        && sql.match_indices(&name).any(|(at, _)| {
+            let (before, behind) = (sql[..at].chars().next_back(), sql[at + name.len()..].chars().next());
+            let runs_on = |outside, edge| is_word(outside) && is_word(edge);
+            !runs_on(before, name.chars().next()) && !runs_on(behind, name.chars().next_back())
+        })
 }
 
 fn kind_of(code: i32, stage: Stage) -> ErrorKind {
@@ -218,11 +242,27 @@ pub(crate) fn unquoted(name: &str) -> String {
 struct Names<'a> {
     kind: ErrorKind,
     message: &'a str,
+    /// What stands in the message beside SQLite's own words.
+    said: &'a str,
     table: Option<&'a str>,
     column: Option<&'a str>,
 }
 
 impl Names<'_> {
+    /// Whether the message says nothing that is not in the statement's text, but for the schema that SQLite adds.
+    fn stand_in(&self, sql: &str) -> bool {
+        let is_known = |name: &str| matches!(name, "main" | "temp") || stands_in(name, sql);
+        match self.said.rsplit_once('.') {
+            _ if self.said.is_empty() || stands_in(self.said, sql) => true,
+            Some((before, name)) => stands_in(name, sql) && before.split('.').all(is_known),
+            None => match (self.table, self.column) {
+                // `table t has no column named c`
+                (Some(table), Some(column)) => stands_in(table, sql) && stands_in(column, sql),
+                _ => false,
+            },
+        }
+    }
+
     fn into_error(self) -> Error {
         let mut error = Error::new(self.kind, self.message);
         if let Some(table) = self.table {
@@ -236,36 +276,46 @@ impl Names<'_> {
 }
 
 fn read_names(message: &str) -> Option<Names<'_>> {
-    let names = |kind, table, column| Some(Names { kind, message, table, column });
+    let names = |kind, said, table, column| Some(Names { kind, message, said, table, column });
     let after = |prefix| message.strip_prefix(prefix);
-    if let Some(table) = after("no such table: ").or_else(|| after("no such view: ")) {
+    let last = |name: &'_ str| name.rfind('.').map_or(0, |dot| dot + 1);
+    if let Some(said) = after("no such table: ").or_else(|| after("no such view: ")) {
         // A view on a table that is gone: `no such table: main.t`.
-        return names(ErrorKind::UndefinedTable, Some(table.rsplit('.').next().unwrap_or(table)), None);
+        return names(ErrorKind::UndefinedTable, said, Some(&said[last(said)..]), None);
     }
-    if let Some(column) = after("no such column: ") {
-        let column = match column.strip_prefix('"') {
+    if let Some(said) = after("no such column: ") {
+        let said = match said.strip_prefix('"') {
             // `no such column: "x" - should this be a string literal in single-quotes?`
             Some(quoted) => quoted.split('"').next().unwrap_or(quoted),
-            None => column,
+            None => said,
         };
-        return match column.rsplit_once('.') {
-            Some((table, column)) => {
-                names(ErrorKind::UndefinedColumn, Some(table.rsplit('.').next().unwrap_or(table)), Some(column))
-            }
-            None => names(ErrorKind::UndefinedColumn, None, Some(column)),
+        let (table, column) = match said.rsplit_once('.') {
+            Some((table, column)) => (Some(&table[last(table)..]), column),
+            None => (None, said),
         };
+        return names(ErrorKind::UndefinedColumn, said, table, Some(column));
     }
-    if let Some((table, column)) = after("table ").and_then(|rest| rest.split_once(" has no column named ")) {
-        return names(ErrorKind::UndefinedColumn, Some(table), Some(column));
+    if let Some(said) = after("table ")
+        && let Some((table, column)) = said.split_once(" has no column named ")
+    {
+        return names(ErrorKind::UndefinedColumn, said, Some(table), Some(column));
     }
-    if message.starts_with("no such function: ") || message.starts_with("wrong number of arguments to function ") {
-        return names(ErrorKind::UndefinedFunction, None, None);
+    if let Some(said) = after("no such function: ").or_else(|| after("wrong number of arguments to function ")) {
+        let said = said.strip_suffix("()").unwrap_or(said);
+        return names(ErrorKind::UndefinedFunction, said, None, None);
     }
-    let is_syntax = message.ends_with(": syntax error") && message.starts_with("near ")
-        || message.starts_with("unrecognized token: ")
-        || message.starts_with("syntax error ")
-        || message == "incomplete input";
-    if is_syntax { names(ErrorKind::Syntax, None, None) } else { None }
+    if let Some(said) = after("near ").and_then(|said| said.strip_suffix(": syntax error")) {
+        return names(ErrorKind::Syntax, unquote(said), None, None);
+    }
+    if let Some(said) = after("unrecognized token: ").or_else(|| after("syntax error ")) {
+        return names(ErrorKind::Syntax, unquote(said), None, None);
+    }
+    if message == "incomplete input" { names(ErrorKind::Syntax, "", None, None) } else { None }
+}
+
+/// Without the quotes that SQLite puts around a token.
+fn unquote(said: &str) -> &str {
+    said.strip_prefix('"').and_then(|said| said.strip_suffix('"')).unwrap_or(said)
 }
 
 #[cfg(test)]
@@ -273,7 +323,7 @@ mod tests {
     use super::*;
 
     fn of(code: i32, message: &str, stage: Stage) -> Error {
-        from_code(code, Some(message.to_owned()), stage, Some("\"other\".[t 1]"))
+        from_code(code, Some(message.to_owned()), stage, About { sql: "", table: Some("\"other\".[t 1]") })
     }
 
     #[test]
@@ -331,11 +381,48 @@ mod tests {
             (14, "unable to open database: /home/hunter2"),
             (1811, "hunter2 is not welcome"),
             (1, "malformed JSON: hunter2"),
+            (1, "no such column: hunter2"),
+            (1, "no such column: t.hunter2"),
+            (1, "no such table: main.hunter2"),
+            (1, "table hunter2 has no column named t"),
+            (1, "no such function: hunter2"),
+            (1, "near \"hunter2\": syntax error"),
+            (1, "unrecognized token: \"hunter2\""),
+            (1, "no such savepoint: hunter2"),
         ] {
             let error = of(code, message, Stage::Run);
             assert!(!error.to_string().contains("hunter2"), "{error}");
             assert!(!format!("{error:?}").contains("hunter2"));
             assert_eq!(error.detail(), Some(message));
+            assert!(error.columns().is_empty() && error.table().is_none());
+        }
+    }
+
+    #[test]
+    fn what_stands_in_the_text_is_told_of_a_running_statement() {
+        let of = |message: &str, sql| from_code(1, Some(message.to_owned()), Stage::Run, About { sql, table: None });
+        for (message, sql, kind) in [
+            ("no such table: main.t", "SELECT * FROM T", ErrorKind::UndefinedTable),
+            ("no such table: aux.t", "SELECT * FROM aux.t", ErrorKind::UndefinedTable),
+            ("no such column: t.c", "SELECT t.c FROM t", ErrorKind::UndefinedColumn),
+            ("no such column: a b", "SELECT \"a b\" FROM t", ErrorKind::UndefinedColumn),
+            ("table t has no column named c", "INSERT INTO t (c) VALUES (1)", ErrorKind::UndefinedColumn),
+            ("no such function: f", "SELECT f(1)", ErrorKind::UndefinedFunction),
+            ("wrong number of arguments to function f()", "SELECT f(1)", ErrorKind::UndefinedFunction),
+            ("near \"(\": syntax error", "SELECT ((", ErrorKind::Syntax),
+            ("no such savepoint: a", "RELEASE a", ErrorKind::Database),
+        ] {
+            let error = of(message, sql);
+            assert_eq!((error.kind(), &*error.to_string()), (kind, message));
+        }
+        for (message, sql) in [
+            ("no such column: pass", "SELECT password FROM t"),
+            ("no such column: word", "SELECT password FROM t"),
+            ("no such table: aux.t", "SELECT * FROM t"),
+        ] {
+            let error = of(message, sql);
+            assert_eq!((error.kind(), error.detail()), (ErrorKind::Database, Some(message)));
+            assert!(error.columns().is_empty() && error.table().is_none());
         }
     }
 

@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, InterruptHandle, OpenFlags};
 
-use crate::error::{Stage, from_sqlite};
+use crate::error::{About, Stage, from_sqlite};
 use crate::options::{Config, Decimals, Mode};
 use crate::permit::Held;
 use crate::statement::Inserts;
@@ -77,10 +77,10 @@ impl Session {
             handle: None,
             corrupt: false,
         };
-        session.take_over().map_err(|error| from_sqlite(error, Stage::Open, None))?;
+        session.take_over().map_err(|error| from_sqlite(error, Stage::Open, About::default()))?;
         set_up(session.connection(), config, cancel)?;
         let limit = session.connection().limit(Limit::SQLITE_LIMIT_VARIABLE_NUMBER);
-        let limit = limit.map_err(|error| from_sqlite(error, Stage::Open, None))?;
+        let limit = limit.map_err(|error| from_sqlite(error, Stage::Open, About::default()))?;
         let max_parameters = usize::try_from(limit).unwrap_or_default();
         Ok((session, Facts { max_parameters }))
     }
@@ -181,8 +181,8 @@ impl Session {
     }
 
     /// Translates an error, and remembers if the file is damaged.
-    pub(crate) fn error(&mut self, error: rusqlite::Error, stage: Stage, table: Option<&str>) -> Error {
-        let error = from_sqlite(error, stage, table);
+    pub(crate) fn error(&mut self, error: rusqlite::Error, stage: Stage, about: About<'_>) -> Error {
+        let error = from_sqlite(error, stage, about);
         // A damaged full-text index (267) is damage inside one table: the session goes on.
         if error.kind() == ErrorKind::Corrupt && error.code() != Some("267") {
             self.corrupt = true;
@@ -193,11 +193,14 @@ impl Session {
     /// Runs a text of our own, about which SQLite says nothing that is not in it.
     fn simple(&mut self, sql: &str) -> Result<()> {
         let result = self.connection().execute_batch(sql);
-        result.map_err(|error| self.error(error, Stage::Prepare, None))
+        result.map_err(|error| self.error(error, Stage::Prepare, About { sql, table: None }))
     }
 
     /// Takes a step of a transaction. `permit` goes with a BEGIN that may write; `false`: it is not its turn.
     pub(crate) fn transaction(&mut self, command: &TransactionCommand, permit: Option<Held>) -> Result<bool> {
+        if matches!(command, TransactionCommand::Begin(_)) && !self.connection().is_autocommit() {
+            return Err(already_open());
+        }
         if permit.is_some() {
             self.held = permit;
         }
@@ -235,9 +238,9 @@ impl Session {
 
     fn begin(&mut self, options: &TransactionOptions) -> Result<()> {
         let sql = if takes_lock(options) { "BEGIN IMMEDIATE" } else { "BEGIN DEFERRED" };
-        if options.is_read_only() && self.connection().is_autocommit() {
+        if options.is_read_only() {
             let before = self.connection().pragma_query_value(None, "query_only", |row| row.get(0));
-            let before = before.map_err(|error| self.error(error, Stage::Run, None))?;
+            let before = before.map_err(|error| self.error(error, Stage::Run, About::default()))?;
             // From here on `after_job` sets it back.
             self.read_only = Some(before);
             self.simple("PRAGMA query_only = ON")?;
@@ -250,6 +253,11 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// The error of a BEGIN inside of a transaction, which a text may have opened.
+pub(crate) fn already_open() -> Error {
+    Error::new(ErrorKind::Busy, "a transaction is already open on this connection")
 }
 
 /// Whether a transaction takes the write lock when it begins.
@@ -294,7 +302,7 @@ fn open_file(config: &Config) -> Result<Connection> {
         return Connection::open_in_memory_with_flags(
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
-        .map_err(|error| from_sqlite(error, Stage::Open, None));
+        .map_err(|error| from_sqlite(error, Stage::Open, About::default()));
     };
     let access = match config.mode {
         Mode::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
@@ -303,7 +311,7 @@ fn open_file(config: &Config) -> Result<Connection> {
     };
     // The path is absolute, so it is never taken for a URI.
     Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(|error| {
-        let error = from_sqlite(error, Stage::Open, None);
+        let error = from_sqlite(error, Stage::Open, About::default());
         if error.kind() != ErrorKind::Connect {
             return error;
         }
@@ -328,7 +336,7 @@ fn set_up(connection: &Connection, config: &Config, cancel: &AtomicBool) -> Resu
         connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
         Ok(())
     };
-    run().map_err(|error| named(from_sqlite(error, Stage::Open, None)))?;
+    run().map_err(|error| named(from_sqlite(error, Stage::Open, About::default())))?;
     if let Some(mode) = config.journal_mode {
         // Before DEFENSIVE, which does not let the journal be switched off.
         set_journal_mode(connection, config, mode, cancel).map_err(named)?;
@@ -349,14 +357,14 @@ fn set_up(connection: &Connection, config: &Config, cancel: &AtomicBool) -> Resu
         }
         Ok(())
     };
-    settings().map_err(|error| named(from_sqlite(error, Stage::Open, None)))
+    settings().map_err(|error| named(from_sqlite(error, Stage::Open, About::default())))
 }
 
 /// Sets the journal mode unless it is that already. Changing it needs the file alone, and SQLite does not always wait.
 fn set_journal_mode(connection: &Connection, config: &Config, mode: &str, cancel: &AtomicBool) -> Result<()> {
     let _one_at_a_time = config.opening.lock().unwrap_or_else(PoisonError::into_inner);
     let read = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0));
-    let now = read("PRAGMA journal_mode").map_err(|error| from_sqlite(error, Stage::Open, None))?;
+    let now = read("PRAGMA journal_mode").map_err(|error| from_sqlite(error, Stage::Open, About::default()))?;
     // The modes without WAL are a matter of the connection, not of the file, but for `delete`, the default.
     if now.eq_ignore_ascii_case(mode) {
         return Ok(());
@@ -371,7 +379,7 @@ fn set_journal_mode(connection: &Connection, config: &Config, mode: &str, cancel
                     .with_hint("another journal_mode= in the URL; WAL needs a local file system"));
             }
             Err(error) => {
-                let error = from_sqlite(error, Stage::Open, None);
+                let error = from_sqlite(error, Stage::Open, About::default());
                 let over = start.elapsed() >= config.busy_timeout || cancel.load(Ordering::Relaxed);
                 if error.kind() != ErrorKind::LockTimeout || over {
                     let error = match error.kind() {

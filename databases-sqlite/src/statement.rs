@@ -15,7 +15,7 @@ use rusqlite::{CachedStatement, Connection, Statement};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::{Batch, Limits};
-use crate::error::{Stage, no_statement, several_statements, unquoted};
+use crate::error::{About, Stage, no_statement, several_statements, unquoted};
 use crate::permit::Held;
 use crate::session::Session;
 use crate::types::to_sqlite;
@@ -211,12 +211,11 @@ impl Session {
         let mut out = Output { reply: Some(reply), feed: None, rows: Rows::default(), limits };
         let ran = self.step_all(&request, &mut out);
         self.inserts.stop();
-        let table = request.template.target_table();
         let result = match ran {
             Ok(Some(result)) => Ok(result),
             Ok(None) => return out.needs_permit(request),
             Err(Failure::Ours(error)) => Err(error),
-            Err(Failure::Sqlite(error, stage)) => Err(self.error(error, stage, table)),
+            Err(Failure::Sqlite(error, stage)) => Err(self.error(error, stage, about(&request))),
         };
         out.deliver(result)
     }
@@ -290,7 +289,7 @@ impl Session {
                 let error = match failure {
                     Failure::Ours(error) => error,
                     Failure::Sqlite(error, stage) => {
-                        self.error(error, stage, requests.get(index).and_then(|r| r.template.target_table()))
+                        self.error(error, stage, requests.get(index).map(about).unwrap_or_default())
                     }
                 };
                 Err(error.with_batch_index(index))
@@ -340,7 +339,9 @@ impl Session {
         match self.script(sql, &mut index) {
             Ok(done) => Ok(done),
             Err(Failure::Ours(error)) => Err(error.with_batch_index(index)),
-            Err(Failure::Sqlite(error, stage)) => Err(self.error(error, stage, None).with_batch_index(index)),
+            Err(Failure::Sqlite(error, stage)) => {
+                Err(self.error(error, stage, About { sql, table: None }).with_batch_index(index))
+            }
         }
     }
 
@@ -367,6 +368,10 @@ impl Session {
         }
         Ok(true)
     }
+}
+
+fn about(request: &Request) -> About<'_> {
+    About { sql: &request.sql, table: request.template.target_table() }
 }
 
 fn cancelled() -> Error {

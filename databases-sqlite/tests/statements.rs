@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::{Collect, FromIter, TempDir, connect, connector, on_both, request};
 use databases_core::backend::{Flow, RowSink, Status};
 use databases_core::types::{Date, DateTime, Decimal, Time, Timestamp, Uuid};
-use databases_core::{Error, ErrorKind, Result, RowBatch, ValueRef, params};
+use databases_core::{Effect, Error, ErrorKind, Result, RowBatch, TransactionOptions, ValueRef, params};
 
 #[test]
 fn values_come_back_as_they_went() {
@@ -333,4 +333,55 @@ async fn decimals_follow_the_option() {
     let db = connect(&dir.url("?decimal=text")).await.unwrap();
     let row = &db.rows_with("SELECT :d", params! { d: long.clone() }).await.unwrap()[0];
     assert_eq!(row.get::<Decimal>(0).unwrap(), long);
+}
+
+#[tokio::test]
+async fn a_full_text_query_is_a_value_and_its_column_names_are_not_told() {
+    let db = connect("sqlite::memory:").await.unwrap();
+    db.exec("CREATE VIRTUAL TABLE notes_fts USING fts5(body)").await.unwrap();
+    db.exec("CREATE TABLE t (a)").await.unwrap();
+    let text = "SELECT body FROM notes_fts WHERE notes_fts MATCH :v || ':x'";
+    for value in ["s3cr3tval", "s3cr3tval.x", "\"s3cr3tval", "body : s3cr3tval"] {
+        let error = db.rows_with(text, params! { v: value }).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Database, Some("1")));
+        assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error:?}");
+        assert!(error.detail().is_some());
+        assert!(error.columns().is_empty() && error.table().is_none());
+    }
+    // In a batch and in a script as well.
+    let insert = "INSERT INTO t SELECT body FROM notes_fts WHERE notes_fts MATCH :v || ':x'";
+    let request = request(insert, params! { v: "s3cr3tval" });
+    let error = db.run_many(&mut FromIter(std::iter::once(Ok(request)))).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("s3cr3t"), "{error:?}");
+    assert_eq!((error.kind(), error.batch_index()), (ErrorKind::Database, Some(0)));
+    // A name in the text is told as before.
+    let error = db.rows("SELECT body FROM notes_fts WHERE notes_fts MATCH 'nope:x'").await.unwrap_err();
+    assert_eq!((error.kind(), error.columns()), (ErrorKind::UndefinedColumn, &["nope".to_owned()][..]));
+}
+
+#[tokio::test]
+async fn begin_inside_of_a_transaction_is_busy_and_does_nothing() {
+    let dir = TempDir::new();
+    for url in ["sqlite::memory:".to_owned(), dir.url("")] {
+        let db = connect(&url).await.unwrap();
+        db.exec("CREATE TABLE t (a)").await.unwrap();
+        db.exec("BEGIN").await.unwrap();
+        db.exec("INSERT INTO t VALUES (1)").await.unwrap();
+        for options in [TransactionOptions::new(), TransactionOptions::new().read_only(true)] {
+            let error = db.begin_with(options).await.unwrap_err();
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Busy, Effect::NotSent));
+            assert_eq!(db.status(), Status::InTransaction);
+        }
+        // One that is sent before the first is answered is told by the session.
+        db.rollback().await.unwrap();
+        let (first, second) = tokio::join!(db.begin(), db.begin());
+        first.unwrap();
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::Busy);
+        db.exec("INSERT INTO t VALUES (2)").await.unwrap();
+        db.commit().await.unwrap();
+        assert_eq!(db.int("SELECT sum(a) FROM t").await.unwrap(), 2);
+        // Nothing is held back: the next transaction begins at once.
+        db.begin().await.unwrap();
+        db.rollback().await.unwrap();
+    }
 }

@@ -3,50 +3,81 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::connect::start;
-use super::slot::{Place, SLACK, Slot};
-use super::state::{Member, Purpose, State, Waiter};
-use super::{Checkout, Inner, clean, closed, later};
+use super::slot::{Place, Slot};
+use super::state::{Key, Member, Purpose, State, Use, Waiter, Work};
+use super::{Checkout, Inner, after, clean, closed, later};
 use crate::backend::Status;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A connection that was idle for longer is asked whether it is still there.
 const PING_AFTER: Duration = Duration::from_secs(30);
 
+enum Taken {
+    Slot(Slot),
+    Waiting(Waiting),
+}
+
 impl Inner {
     /// Takes a connection; waits for at most `acquire_timeout`, connecting included.
     pub(crate) async fn acquire(self: &Arc<Self>, purpose: Purpose) -> Result<Slot> {
         let now = Instant::now();
-        let deadline = later(self.options().acquire_timeout);
-        let (taken, planned) = {
+        match self.take(purpose, now)? {
+            Taken::Slot(slot) if self.is_ready(slot.member(), now) => Ok(slot),
+            taken => {
+                let deadline = after(now, self.options().acquire_timeout);
+                // Boxed, so that the way of an idle connection stays short.
+                Box::pin(self.acquire_slowly(taken, purpose, deadline)).await
+            }
+        }
+    }
+
+    async fn acquire_slowly(self: &Arc<Self>, mut taken: Taken, purpose: Purpose, deadline: Instant) -> Result<Slot> {
+        loop {
+            let slot = match taken {
+                Taken::Slot(slot) => slot,
+                Taken::Waiting(waiting) => waiting.wait(deadline).instrument(self.pool_span("acquire")).await?,
+            };
+            if slot.member().is_here() && self.is_ready(slot.member(), Instant::now()) {
+                return Ok(slot);
+            }
+            if let Some(slot) = self.make_ready(slot, purpose, deadline).await? {
+                return Ok(slot);
+            }
+            taken = self.take(purpose, Instant::now())?;
+        }
+    }
+
+    /// Takes the idle connection that was used last and works here, or queues.
+    fn take(self: &Arc<Self>, purpose: Purpose, now: Instant) -> Result<Taken> {
+        let (taken, planned, keeper_is_late) = {
             let mut state = self.lock();
             if state.closed {
                 return Err(closed());
             }
-            // Nobody overtakes those who wait.
-            let member = if state.waiters.is_empty() { state.idle.pop() } else { None };
-            match member {
-                Some(member) => {
-                    state.holders[member.index] = Some((purpose, now));
-                    (Ok(Slot::new(self.clone(), member)), Vec::new())
-                }
-                None => {
-                    let waiting = self.queue(&mut state, purpose)?;
-                    (Err(waiting), self.plan_connections(&mut state))
-                }
+            let keeper_is_late = state.keeper_due.is_some_and(|due| due <= now);
+            // This overtakes nobody: whoever waits could not use any of those that are idle.
+            if let Some(at) = state.idle.iter().rposition(Member::is_here) {
+                let member = state.idle.remove(at);
+                state.set(member.key, Use::Held(purpose, now));
+                (Taken::Slot(Slot::new(self.clone(), member)), Vec::new(), keeper_is_late)
+            } else {
+                let here = current_runtime()?;
+                state.take_back(here.id(), now, self.replaceable());
+                let waiting = self.queue(&mut state, here, purpose);
+                (Taken::Waiting(waiting), self.plan_connections(&mut state), keeper_is_late)
             }
         };
         start(planned);
-        let slot = match taken {
-            Ok(slot) => slot,
-            Err(waiting) => waiting.wait(deadline).instrument(self.pool_span("acquire")).await?,
-        };
-        if self.is_ready(&slot, now) { Ok(slot) } else { self.make_ready(slot, purpose, deadline).await }
+        if keeper_is_late {
+            self.maintain();
+        }
+        Ok(taken)
     }
 
     /// Takes a connection alone or together with others.
@@ -68,7 +99,7 @@ impl Inner {
     /// A connection that others use too, unless one is idle or somebody waits for one alone.
     fn join_lane(&self, depth: usize) -> Option<Arc<Slot>> {
         let state = self.lock();
-        if !state.idle.is_empty() || !state.waiters.is_empty() || state.size < self.max {
+        if !state.idle.is_empty() || !state.waiters.is_empty() || state.size() < self.max {
             return None;
         }
         let lane = state
@@ -82,60 +113,110 @@ impl Inner {
         lane
     }
 
-    fn queue(self: &Arc<Self>, state: &mut State, purpose: Purpose) -> Result<Waiting> {
-        let runtime = Handle::try_current().map_err(|_| {
-            Error::new(ErrorKind::Unsupported, "connections are opened on a tokio runtime; there is none here")
-        })?;
+    fn queue(self: &Arc<Self>, state: &mut State, runtime: Handle, purpose: Purpose) -> Waiting {
         let (sender, receiver) = oneshot::channel();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
         state.waiters.insert(ticket, Waiter { sender, purpose, runtime });
-        Ok(Waiting { inner: self.clone(), ticket, receiver })
+        Waiting { inner: self.clone(), ticket, receiver }
     }
 
-    fn is_ready(&self, slot: &Slot, now: Instant) -> bool {
-        let member = slot.member.as_ref().expect("a slot has its connection until it is dropped");
-        member.is_clean(self.base_status())
+    /// Whether the connection can be used as it is, if it can be used here.
+    fn is_ready(&self, member: &Member, now: Instant) -> bool {
+        member.is_clean(member.conn.status(), self.base_status())
             && !self.is_suspect(member)
             && (self.single || now.saturating_duration_since(member.idle_since) < PING_AFTER)
-            && is_here(member)
     }
 
-    /// Cleans or asks the connection, or opens another in its place.
-    async fn make_ready(self: &Arc<Self>, mut slot: Slot, purpose: Purpose, deadline: Instant) -> Result<Slot> {
-        let member = slot.member.as_mut().expect("a slot has its connection until it is dropped");
-        if is_here(member) && member.conn.status() != Status::Broken {
-            // Dropped half-way, the slot takes the connection back as it is, to be cleaned by the next.
-            let until = deadline.min(later(self.options().close_timeout));
-            let again = std::mem::replace(&mut member.undoing, member.open);
-            let losses = self.losses.load(Relaxed);
-            let works = timeout_at(until, self.check(member, again)).await;
-            if let Ok(true) = works {
-                (member.open, member.undoing, member.dirty, member.losses) = (false, false, false, losses);
-                return Ok(slot);
+    /// Cleans or asks the connection, or opens another in its place; `None` if the place was lost meanwhile.
+    async fn make_ready(self: &Arc<Self>, slot: Slot, purpose: Purpose, deadline: Instant) -> Result<Option<Slot>> {
+        let member = slot.member();
+        if !member.is_here() || member.conn.status() == Status::Broken {
+            return self.replace(slot, false, purpose, deadline).await.map(Some);
+        }
+        let runtime = current_runtime()?;
+        let key = member.key;
+        self.start_cleaning(key, runtime.id());
+        // A task has the slot, and not this future: our deadline is not the connection's.
+        let cleaned = match timeout_at(deadline, runtime.spawn(self.clone().put_in_order(slot))).await {
+            Ok(cleaned) => cleaned,
+            Err(_) => return Err(self.timed_out("it was being cleaned")),
+        };
+        let (slot, result) = cleaned.map_err(|lost| {
+            let what = if lost.is_panic() { "its task panicked" } else { "its runtime was shut down" };
+            Error::new(ErrorKind::Internal, format!("a connection could not be cleaned: {what}"))
+        })?;
+        if !self.lock().set(key, Use::Held(purpose, Instant::now())) {
+            return Ok(None);
+        }
+        match result {
+            Ok(()) => Ok(Some(slot)),
+            Err(error) if self.single && slot.conn().status() != Status::Broken => {
+                Err(error.context("the only connection could not be cleaned and is kept"))
+            }
+            Err(error) => {
+                let stuck = error.kind() == ErrorKind::PoolTimeout;
+                self.replace(slot, stuck, purpose, deadline).await.map(Some)
             }
         }
-        let member = slot.member.take().expect("a slot has its connection until it is dropped");
-        let place = Place::of(self.clone(), member.index);
-        drop(member);
-        self.replace(place, purpose, deadline).await
+    }
+
+    pub(super) fn start_cleaning(&self, key: Key, here: Id) {
+        let cleaning = self.task(here, self.options().close_timeout, Work::Cleaning);
+        self.lock().set(key, cleaning);
+    }
+
+    /// Cleans the connection and sees whether it works, for `close_timeout` at the most. Unless the caller says
+    /// otherwise, one that could not be put in order is discarded, or kept as it is if it is the only one.
+    pub(super) async fn put_in_order(self: Arc<Self>, mut slot: Slot) -> (Slot, Result<()>) {
+        slot.mark_discard();
+        let limit = self.options().close_timeout;
+        let losses = self.losses.load(Relaxed);
+        let member = slot.member.as_mut().expect("a slot has its connection until it is dropped");
+        let again = std::mem::replace(&mut member.undoing, member.open);
+        let result = match timeout(limit, self.check(member, again)).await {
+            Ok(result) => {
+                member.undoing = false;
+                result
+            }
+            Err(_) => {
+                let limit = crate::backend::in_seconds(limit);
+                Err(Error::new(ErrorKind::PoolTimeout, format!("cleaning it took longer than close_timeout, {limit}")))
+            }
+        };
+        if result.is_ok() {
+            (member.open, member.dirty, member.losses) = (false, false, losses);
+            slot.keep();
+        }
+        (slot, result)
     }
 
     /// Whether the connection works and is clean now.
-    async fn check(&self, member: &Member, again: bool) -> bool {
-        if clean(self, &*member.conn, member.open, again, member.dirty).await.is_err() {
-            return false;
-        }
+    async fn check(&self, member: &Member, again: bool) -> Result<()> {
+        clean(self, &*member.conn, member.open, again, member.dirty).await?;
         let silent = !self.single && member.idle_since.elapsed() >= PING_AFTER;
-        !(self.is_suspect(member) || silent) || member.conn.ping().await.is_ok()
+        if self.is_suspect(member) || silent { member.conn.ping().await } else { Ok(()) }
     }
 
-    /// Opens a connection in a place that is already ours.
-    async fn replace(self: &Arc<Self>, place: Place, purpose: Purpose, deadline: Instant) -> Result<Slot> {
+    /// Opens a connection in place of another, which is closed before.
+    async fn replace(
+        self: &Arc<Self>,
+        mut slot: Slot,
+        stuck: bool,
+        purpose: Purpose,
+        deadline: Instant,
+    ) -> Result<Slot> {
+        let place = Place::of(self.clone(), slot.member().key);
+        let member = slot.member.take().expect("a slot has its connection until it is dropped");
+        if !stuck && member.is_here() && member.conn.status() != Status::Broken {
+            let until = deadline.min(later(self.options().close_timeout));
+            let _ = timeout_at(until, member.conn.close()).await;
+        }
+        drop(member);
         match timeout_at(deadline, self.open_patiently(|| true)).await {
-            Ok(Ok((conn, runtime))) => {
-                let member = self.admit(conn, runtime, place);
-                self.lock().holders[member.index] = Some((purpose, Instant::now()));
+            Ok(Ok((conn, home))) => {
+                let member = self.admit(conn, home, place);
+                self.lock().set(member.key, Use::Held(purpose, Instant::now()));
                 Ok(Slot::new(self.clone(), member))
             }
             Ok(Err(error)) => Err(error),
@@ -149,7 +230,7 @@ impl Inner {
         let waited = crate::backend::in_seconds(self.options().acquire_timeout);
         let mut message = format!(
             "no connection within {waited}: {doing}; {} of {} connections open, {}, {} waiting",
-            state.size,
+            state.size(),
             self.max,
             state.describe_holders(Instant::now()),
             state.waiters.len(),
@@ -164,11 +245,10 @@ impl Inner {
     }
 }
 
-pub(super) fn is_here(member: &Member) -> bool {
-    match &member.runtime {
-        None => true,
-        Some(home) => Handle::try_current().is_ok_and(|here| here.id() == home.id()),
-    }
+fn current_runtime() -> Result<Handle> {
+    Handle::try_current().map_err(|_| {
+        Error::new(ErrorKind::Unsupported, "connections are opened on a tokio runtime; there is none here")
+    })
 }
 
 struct Waiting {
@@ -179,17 +259,18 @@ struct Waiting {
 
 impl Waiting {
     async fn wait(mut self, deadline: Instant) -> Result<Slot> {
-        let options = self.inner.options();
-        let round = options.connect_timeout.max(options.close_timeout).saturating_add(SLACK);
         loop {
-            let until = deadline.min(later(round));
+            let now = Instant::now();
+            // Those who work for us may be on a runtime that is no longer driven.
+            let round = self.inner.lock().next_due(now).unwrap_or_else(|| after(now, self.inner.patience()));
+            let until = deadline.min(round);
             match timeout_at(until, &mut self.receiver).await {
                 Ok(Ok(granted)) => return granted,
                 Ok(Err(_)) => return Err(closed()),
                 Err(_) => self.inner.take_back_overdue(Handle::current().id()),
             }
             if until == deadline {
-                let connecting = self.inner.lock().connecting > 0;
+                let connecting = self.inner.lock().connecting() > 0;
                 let doing = if connecting { "new connections were being opened" } else { "all were in use" };
                 return Err(self.inner.timed_out(doing));
             }

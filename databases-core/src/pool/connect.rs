@@ -5,76 +5,77 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::Instrument as _;
 
 use super::slot::{Place, SLACK};
-use super::state::{Errand, Member, State};
+use super::state::{BACKOFF, Key, Member, State, Use, Waiter, Work};
 use super::{Inner, closed, later};
 use crate::backend::{BackendConnection, ConnectContext, Status, TransactionCommand};
 use crate::connection::Connection;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::options::TransactionOptions;
 
-/// Between two attempts to reach a server that is away.
-const BACKOFF: Duration = Duration::from_millis(200);
-
 impl Inner {
-    /// Reserves a connection for each waiter that none is under way for; started with [`start`] once the lock is let
+    /// Reserves a connection for each waiter that none is under way for on its runtime; started with [`start`] once the lock is let
     /// go, because a runtime that is shutting down drops the task, and the task's drop takes the lock.
     #[must_use]
     pub(super) fn plan_connections(self: &Arc<Self>, state: &mut State) -> Vec<(Handle, Attempt)> {
-        self.plan_elsewhere(state, None)
+        if state.closed {
+            return Vec::new();
+        }
+        let room = self.max.saturating_sub(state.size()) + state.idle.len();
+        let mut under_way = state.attempts();
+        let mut has_none = |waiter: &&Waiter| {
+            let on_its_runtime = under_way.iter().position(|home| *home == waiter.runtime.id());
+            on_its_runtime.map(|at| under_way.swap_remove(at)).is_none()
+        };
+        let waiters = state.waiters.values().filter(&mut has_none).take(room);
+        let runtimes: Vec<_> = waiters.map(|waiter| waiter.runtime.clone()).collect();
+        let mut plan = |runtime: Handle| {
+            let opening = self.opening(runtime.id());
+            let (key, weeded) = if state.size() < self.max {
+                (state.reserve(opening), None)
+            } else {
+                // Somebody waits and it is idle: it belongs to another runtime. The oldest goes.
+                let weeded = state.idle.remove(0);
+                state.set(weeded.key, opening);
+                (weeded.key, Some(weeded))
+            };
+            let place = Some((Place::of(self.clone(), key), key));
+            let attempt = Attempt { weeded, place, inner: self.clone(), runtime: runtime.id() };
+            (runtime, attempt)
+        };
+        runtimes.into_iter().map(&mut plan).collect()
     }
 
-    /// How long one turn of an attempt may take: the wait for its turn, and connecting.
-    fn patience(&self) -> Duration {
-        let turns = BACKOFF.saturating_mul(u32::try_from(self.max).unwrap_or(u32::MAX));
-        self.options().connect_timeout.saturating_add(turns).saturating_add(SLACK)
+    /// How long an attempt may take until its next sign of life: connecting, and closing what came to nothing.
+    pub(super) fn patience(&self) -> Duration {
+        self.options().connect_timeout.saturating_add(self.options().close_timeout).saturating_add(BACKOFF + SLACK)
+    }
+
+    /// The use of a place by a task on `home` that opens a connection.
+    pub(super) fn opening(&self, home: Id) -> Use {
+        self.task(home, self.patience(), Work::Opening)
+    }
+
+    /// Whether a connection may be given up while it is cleaned. The only one, if it works anywhere, is not given up for
+    /// a new and empty one.
+    pub(super) fn replaceable(&self) -> bool {
+        !self.single || self.config.connector.capabilities().runtime_bound
     }
 
     /// Takes places back from tasks that are long overdue on runtimes other than `here`, which nobody drives any more.
     pub(super) fn take_back_overdue(self: &Arc<Self>, here: Id) {
         let planned = {
             let mut state = self.lock();
-            let now = Instant::now();
-            let is_lost = |errand: &Errand| errand.runtime != here && errand.overdue <= now;
-            let overdue: Vec<_> =
-                state.errands.iter().filter(|(_, errand)| is_lost(errand)).map(|(number, _)| *number).collect();
-            if overdue.is_empty() {
+            if !state.take_back(here, Instant::now(), self.replaceable()) {
                 return;
-            }
-            for errand in overdue.iter().filter_map(|number| state.errands.remove(number)).collect::<Vec<_>>() {
-                state.connecting -= usize::from(errand.connecting);
-                state.give_back(errand.index);
             }
             self.plan_connections(&mut state)
         };
         start(planned);
         self.gone.notify_waiters();
-    }
-
-    /// The same, on any runtime but `not`, which is shutting down.
-    fn plan_elsewhere(self: &Arc<Self>, state: &mut State, not: Option<Id>) -> Vec<(Handle, Attempt)> {
-        let mut planned = Vec::new();
-        while !state.closed && state.connecting < state.waiters.len() && state.size < self.max {
-            let nth = state.connecting;
-            let mut runtimes = state.waiters.values().map(|waiter| &waiter.runtime);
-            let runtime = match not {
-                None => runtimes.nth(nth),
-                Some(not) => runtimes.find(|runtime| runtime.id() != not),
-            };
-            let Some(runtime) = runtime.cloned() else { break };
-            state.size += 1;
-            state.connecting += 1;
-            let index = state.new_index();
-            let overdue = later(self.patience());
-            let errand = state.send_out(index, overdue, runtime.id(), true);
-            let place = Some(Place::sent_out(self.clone(), index, errand));
-            let attempt = Attempt { place, inner: self.clone(), runtime: runtime.id() };
-            planned.push((runtime, attempt));
-        }
-        planned
     }
 
     /// Opens one connection; the error of a server that was there before is answered by trying again, for as long
@@ -97,52 +98,98 @@ impl Inner {
             let patient = {
                 let mut state = self.lock();
                 state.last_connect_error = Some(error.to_string());
-                state.ever_connected && !state.closed && is_transient(&error)
+                state.ever_connected && !self.single && !state.closed && is_transient(&error)
             };
             tracing::warn!(kind = ?error.kind(), %error, "no database connection could be opened");
             if !patient {
                 return Err(error);
             }
-            let turn = self.backoff.lock().await;
-            // Once one attempt works the others need not wait.
-            if self.lock().last_connect_error.is_some() {
-                tokio::time::sleep(BACKOFF).await;
-            }
-            if !wanted() || self.is_closed() {
+            if !self.next_turn(&wanted).await {
                 return Err(error);
             }
-            drop(turn);
+        }
+    }
+
+    /// Waits until an attempt may be repeated: at once when another one has worked, or else one at a time. Nobody holds
+    /// anything meanwhile, so a runtime that is not driven holds up none of the others.
+    async fn next_turn(&self, wanted: &impl Fn() -> bool) -> bool {
+        let mut at = later(BACKOFF);
+        loop {
+            sleep_until(at).await;
+            if !wanted() || self.is_closed() {
+                return false;
+            }
+            match self.lock().may_retry(Instant::now()) {
+                Ok(()) => return true,
+                Err(next) => at = next,
+            }
         }
     }
 
     async fn open(self: &Arc<Self>) -> Result<Arc<dyn BackendConnection>> {
+        if self.single && self.lock().ever_connected {
+            return Err(self.lost());
+        }
         let limit = self.options().connect_timeout;
-        let opened = timeout(limit, async {
-            let mut context = ConnectContext::default();
-            if let Some(provider) = &self.config.password_provider {
-                let password = provider().await.map_err(|error| error.context("the password provider failed"))?;
-                context.password = Some(password);
+        let mut opened = None;
+        let result = timeout(limit, self.open_into(&mut opened)).instrument(self.pool_span("connect")).await;
+        let error = match (result, opened.take()) {
+            (Ok(Ok(())), Some(conn)) => return Ok(conn),
+            (Ok(result), conn) => {
+                self.close_failed(conn).await;
+                result.expect_err("a connection that was opened is there")
             }
-            let conn = self.config.connector.connect(context).await?;
-            if let Some(hook) = &self.config.after_connect {
-                let connection = Connection::for_hook(self.clone(), conn.clone());
-                hook(&connection).await.map_err(|error| error.context("after_connect failed"))?;
-                drop(connection);
-                if conn.status() != Status::Idle {
-                    conn.transaction(TransactionCommand::Rollback).await?;
-                }
+            (Err(_), conn) => {
+                self.close_failed(conn).await;
+                let target = self.config.connector.target();
+                let limit = crate::backend::in_seconds(limit);
+                let message = format!("connecting to {} took longer than connect_timeout, {limit}", target.address);
+                Error::new(ErrorKind::ConnectTimeout, message)
             }
-            if self.options().force_rollback {
-                conn.transaction(TransactionCommand::Begin(TransactionOptions::new())).await?;
+        };
+        Err(error)
+    }
+
+    async fn open_into(self: &Arc<Self>, opened: &mut Option<Arc<dyn BackendConnection>>) -> Result<()> {
+        let mut context = ConnectContext::default();
+        if let Some(provider) = &self.config.password_provider {
+            let password = provider().await.map_err(|error| error.context("the password provider failed"))?;
+            context.password = Some(password);
+        }
+        let conn = &*opened.insert(self.config.connector.connect(context).await?);
+        if let Some(hook) = &self.config.after_connect {
+            let connection = Connection::for_hook(self.clone(), conn.clone());
+            hook(&connection).await.map_err(|error| error.context("after_connect failed"))?;
+            drop(connection);
+            if conn.status() != Status::Idle {
+                conn.transaction(TransactionCommand::Rollback).await?;
             }
-            Ok(conn)
-        });
-        opened.instrument(self.pool_span("connect")).await.unwrap_or_else(|_| {
-            let target = self.config.connector.target();
-            let limit = crate::backend::in_seconds(limit);
-            let message = format!("connecting to {} took longer than connect_timeout, {limit}", target.address);
-            Err(Error::new(ErrorKind::ConnectTimeout, message))
-        })
+        }
+        if self.options().force_rollback {
+            conn.transaction(TransactionCommand::Begin(TransactionOptions::new())).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes a connection that was opened and cannot be used, before its place is used for another.
+    async fn close_failed(&self, conn: Option<Arc<dyn BackendConnection>>) {
+        if let Some(conn) = conn
+            && conn.status() != Status::Broken
+        {
+            let _ = timeout(self.options().close_timeout, conn.close()).await;
+        }
+    }
+
+    /// The only connection is gone, and with it what it held: another one would begin from nothing, unnoticed.
+    fn lost(&self) -> Error {
+        let error = if self.options().force_rollback {
+            let message =
+                "the connection of force_rollback is gone, and all that was done with it: make a new Database";
+            Error::new(ErrorKind::TransactionEnded, message)
+        } else {
+            Error::new(ErrorKind::PoolClosed, "the in-memory database is gone with its connection: make a new Database")
+        };
+        error.with_effect(Effect::NotSent)
     }
 
     /// A span of what is done for the pool and not for a statement.
@@ -162,29 +209,38 @@ impl Inner {
     pub(super) fn admit(
         self: &Arc<Self>,
         conn: Arc<dyn BackendConnection>,
-        runtime: Option<Handle>,
+        home: Option<Handle>,
         place: Place,
     ) -> Member {
-        let now = Instant::now();
         let lifetime = self.options().max_lifetime;
         let expires = (!lifetime.is_zero() && !self.single).then(|| later(lifetime - jitter(lifetime / 10)));
         self.maintain();
         Member {
             conn,
-            index: place.keep(),
+            key: place.keep(),
             expires,
-            idle_since: now,
-            runtime,
+            idle_since: Instant::now(),
+            home,
             open: false,
             undoing: false,
             dirty: false,
             losses: self.losses.load(Relaxed),
         }
     }
+
+    /// A connection was opened for whoever waits first. After a failure nothing was begun for those who still wait;
+    /// now the server answers.
+    pub(super) fn arrived(self: &Arc<Self>, conn: Arc<dyn BackendConnection>, home: Option<Handle>, place: Place) {
+        let member = self.admit(conn, home, place);
+        self.release(member, false);
+        let planned = self.plan_connections(&mut self.lock());
+        start(planned);
+    }
 }
 
 pub(super) fn start(planned: Vec<(Handle, Attempt)>) {
-    for (runtime, attempt) in planned {
+    for (runtime, mut attempt) in planned {
+        attempt.weeded = None; // Dropped: it cannot be closed on another runtime than its own.
         runtime.spawn(attempt.run());
     }
 }
@@ -192,36 +248,26 @@ pub(super) fn start(planned: Vec<(Handle, Attempt)>) {
 /// A connection being opened for whoever waits first when it is there.
 pub(super) struct Attempt {
     inner: Arc<Inner>,
-    place: Option<Place>,
+    /// The connection whose place it is.
+    weeded: Option<Member>,
+    place: Option<(Place, Key)>,
     runtime: Id,
 }
 
 impl Attempt {
     async fn run(mut self) {
         let inner = self.inner.clone();
-        let waited_for = inner.clone();
-        let errand = self.place.as_ref().and_then(Place::errand);
-        let wanted = move || {
-            let mut state = waited_for.lock();
-            let errand = errand.and_then(|number| state.errands.get_mut(&number));
-            let ours = errand.map(|errand| errand.overdue = later(waited_for.patience())).is_some();
-            ours && !state.waiters.is_empty()
+        let key = self.place.as_ref().expect("taken below").1;
+        let wanted = || {
+            let opening = inner.opening(self.runtime);
+            let mut state = inner.lock();
+            state.set(key, opening) && !state.waiters.is_empty()
         };
         let opened = inner.open_patiently(wanted).await;
-        let mut place = self.place.take().expect("taken only here");
-        if !place.come_back() {
-            return;
-        }
+        let (place, _) = self.place.take().expect("taken only here");
         match opened {
-            Ok((conn, runtime)) => {
-                let member = inner.admit(conn, runtime, place);
-                inner.lock().connecting -= 1;
-                inner.release(member, false);
-                // After a failure nothing was begun for those who still wait; now the server answers.
-                let planned = inner.plan_connections(&mut inner.lock());
-                start(planned);
-            }
-            Err(error) => inner.attempt_failed(place, &error),
+            Ok((conn, home)) => inner.arrived(conn, home, place),
+            Err(error) => inner.attempt_failed(place, key, &error),
         }
     }
 }
@@ -229,17 +275,18 @@ impl Attempt {
 impl Inner {
     /// Tells the first waiter, or all if nothing else can serve them. No new attempt is begun: the next caller or the
     /// next connection that is given back does that, so a server that refuses everybody is not hammered.
-    fn attempt_failed(self: &Arc<Self>, place: Place, error: &Error) {
+    fn attempt_failed(self: &Arc<Self>, place: Place, key: Key, error: &Error) {
         let mut failed = Vec::new();
         {
             let mut state = self.lock();
-            state.connecting -= 1;
-            if state.ever_connected && is_transient(error) {
-                // Given up because nobody waited. Who came since is waited for with a new attempt.
+            // Given up because nobody waited: who came since is waited for with a new attempt.
+            let given_up = state.ever_connected && is_transient(error);
+            if given_up || !state.has(key) {
                 drop(state);
                 return drop(place);
             }
-            let hopeless = state.size == 1;
+            // What is idle while somebody waits serves nobody.
+            let hopeless = state.count(|now| !matches!(now, Use::Free | Use::Idle)) == 1;
             while let Some((_, waiter)) = state.waiters.pop_first() {
                 failed.push(waiter);
                 if !hopeless {
@@ -252,24 +299,33 @@ impl Inner {
             let _ = waiter.sender.send(Err(error.duplicate()));
         }
     }
+
+    /// Nobody is left on a runtime that was shut down. Were its waiters kept, attempts would be begun for them there,
+    /// and end at once, for ever.
+    fn fail_waiters_on(&self, runtime: Id) {
+        let failed: Vec<_> = {
+            let waiters = &mut self.lock().waiters;
+            let there = waiters.iter().filter(|(_, waiter)| waiter.runtime.id() == runtime);
+            let tickets: Vec<_> = there.map(|(ticket, _)| *ticket).collect();
+            tickets.iter().filter_map(|ticket| waiters.remove(ticket)).collect()
+        };
+        for waiter in failed {
+            let message = "the runtime was shut down while a connection was being opened on it";
+            let _ = waiter.sender.send(Err(Error::new(ErrorKind::Connect, message)));
+        }
+    }
 }
 
 impl Drop for Attempt {
     // The runtime was shut down while the connection was being opened, or the driver, hook or provider panicked.
     fn drop(&mut self) {
-        let Some(mut place) = self.place.take() else { return };
-        if !place.come_back() {
-            return;
-        }
+        let Some((place, key)) = self.place.take() else { return };
         if std::thread::panicking() {
             let error = Error::new(ErrorKind::Internal, "a connection could not be opened: its task panicked");
-            return self.inner.attempt_failed(place, &error);
+            return self.inner.attempt_failed(place, key, &error);
         }
-        self.inner.lock().connecting -= 1;
-        place.give_back_quietly();
-        // Planning for the same runtime would end here again.
-        let planned = self.inner.plan_elsewhere(&mut self.inner.lock(), Some(self.runtime));
-        start(planned);
+        self.inner.fail_waiters_on(self.runtime);
+        drop(place);
     }
 }
 

@@ -1,15 +1,14 @@
 //! What happens in the background: cleaning, idle and lifetime limits, the minimum. Nothing runs before first use,
 //! and nothing keeps a pool alive that nobody holds.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::acquire::is_here;
-use super::slot::Place;
-use super::{Inner, clean};
+use super::slot::{Place, SLACK, Slot};
+use super::{Inner, later};
 
 /// How often idle connections are looked at, at the most.
 const ROUND: Duration = Duration::from_secs(30);
@@ -21,36 +20,26 @@ impl Inner {
         let weak = Arc::downgrade(self);
         runtime.spawn(async move {
             let Some(inner) = weak.upgrade() else { return };
+            let base = inner.base_status();
             let member = {
                 let mut state = inner.lock();
-                let base = inner.base_status();
-                let found = state.idle.iter().position(|member| !member.is_clean(base) && is_here(member));
+                let unclean =
+                    |member: &super::state::Member| !member.is_clean(member.conn.status(), base) && member.is_here();
+                let found = state.idle.iter().position(unclean);
                 found.map(|at| state.idle.remove(at))
             };
-            let Some(mut member) = member else { return };
-            let grace = inner.options().close_timeout;
-            // If this task is lost, so is the connection, but not its place.
-            let mut place = Place::of(inner.clone(), member.index);
-            place.send_out(Handle::current().id(), grace);
-            let again = std::mem::replace(&mut member.undoing, member.open);
-            let cleaned = timeout(grace, clean(&inner, &*member.conn, member.open, again, member.dirty)).await;
-            if !place.come_back() {
-                return;
-            }
-            place.keep();
-            if let Ok(Ok(())) = cleaned {
-                (member.open, member.undoing, member.dirty) = (false, false, false);
-                inner.release(member, false);
-            } else {
-                inner.retire(member);
+            if let Some(member) = member {
+                inner.start_cleaning(member.key, Handle::current().id());
+                let slot = Slot::new(inner.clone(), member);
+                drop(inner.put_in_order(slot).await);
             }
         });
     }
 
-    /// Starts the task that looks after idle connections, if it does not run.
+    /// Starts the task that looks after idle connections, unless one was seen lately.
     pub(super) fn maintain(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else { return };
-        if self.single || std::mem::replace(&mut self.lock().maintained, true) {
+        if self.single {
             return;
         }
         let shortest = [self.options().idle_timeout, self.options().max_lifetime]
@@ -59,17 +48,30 @@ impl Inner {
             .min()
             .unwrap_or(ROUND);
         let round = (shortest / 4).clamp(Duration::from_millis(50), ROUND);
-        let running = Running(Arc::downgrade(self));
+        let number = {
+            let mut state = self.lock();
+            if state.keeper_due.is_some_and(|due| due > Instant::now()) {
+                return;
+            }
+            state.keeper += 1;
+            state.keeper_due = Some(later(round + SLACK));
+            state.keeper
+        };
+        let keeper = Keeper { pool: Arc::downgrade(self), number };
         runtime.spawn(async move {
-            let running = running;
+            let keeper = keeper;
             loop {
-                tokio::time::sleep(round).await;
-                let Some(inner) = running.0.upgrade() else { return };
-                if inner.is_closed() {
-                    return;
+                sleep(round).await;
+                let Some(inner) = keeper.pool.upgrade() else { return };
+                {
+                    let mut state = inner.lock();
+                    if state.closed || state.keeper != keeper.number {
+                        return;
+                    }
+                    state.keeper_due = Some(later(round + SLACK));
                 }
                 inner.reap();
-                inner.refill().await;
+                inner.refill_soon();
             }
         });
     }
@@ -81,7 +83,7 @@ impl Inner {
         let mut over = Vec::new();
         {
             let mut state = self.lock();
-            let mut spare = state.size.saturating_sub(self.options().min_connections);
+            let mut spare = state.size().saturating_sub(self.options().min_connections);
             // The oldest stand first.
             let mut at = 0;
             while at < state.idle.len() {
@@ -102,28 +104,26 @@ impl Inner {
     }
 
     /// Opens connections up to the minimum.
-    pub(super) async fn refill(self: &Arc<Self>) {
+    async fn refill(self: &Arc<Self>) {
+        let here = Handle::current().id();
         loop {
+            let opening = self.opening(here);
             let place = {
                 let mut state = self.lock();
-                if state.closed || state.size >= self.options().min_connections || !state.waiters.is_empty() {
+                let enough = state.size() >= self.options().min_connections || !state.waiters.is_empty();
+                if state.closed || enough || state.may_retry(Instant::now()).is_err() {
                     return;
                 }
-                state.size += 1;
-                let index = state.new_index();
-                Place::of(self.clone(), index)
+                Place::of(self.clone(), state.reserve(opening))
             };
             match self.open_patiently(|| false).await {
-                Ok((conn, runtime)) => {
-                    let member = self.admit(conn, runtime, place);
-                    self.release(member, false);
-                }
+                Ok((conn, home)) => self.arrived(conn, home, place),
                 Err(_) => return,
             }
         }
     }
 
-    /// Refills at once, in the background.
+    /// Opens connections up to the minimum, in the background.
     pub(crate) fn refill_soon(self: &Arc<Self>) {
         if self.options().min_connections > 0
             && let Ok(runtime) = Handle::try_current()
@@ -139,12 +139,18 @@ impl Inner {
 }
 
 /// Lets another runtime start the task again when this one is gone.
-struct Running(std::sync::Weak<Inner>);
+struct Keeper {
+    pool: Weak<Inner>,
+    number: u64,
+}
 
-impl Drop for Running {
+impl Drop for Keeper {
     fn drop(&mut self) {
-        if let Some(inner) = self.0.upgrade() {
-            inner.lock().maintained = false;
+        if let Some(inner) = self.pool.upgrade() {
+            let mut state = inner.lock();
+            if state.keeper == self.number {
+                state.keeper_due = Some(Instant::now());
+            }
         }
     }
 }

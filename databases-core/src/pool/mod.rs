@@ -3,7 +3,14 @@
 //! Waiters are served in the order they came; the connection used last is used first. A connection goes from the
 //! hand that gives it back straight to the first waiter. A waiter that goes away passes its turn on, because what it
 //! was handed is given back when it is dropped. Nothing here pings, resets or spawns on the way of a clean
-//! connection; a connection that is not clean is cleaned by a task, or by whoever takes it first.
+//! connection; a connection that is not clean is cleaned by a task, in the background or for whoever takes it first.
+//!
+//! Connections of some drivers work only on the runtime that opened them. Such a connection is taken there if one is
+//! idle; another is opened as long as there is room, and only then in place of a foreign one. The queue is one for all
+//! runtimes: a connection that is handed to a waiter on another runtime is opened anew there.
+//!
+//! What tasks of the pool hold is taken back from runtimes that nobody drives any more. Two things stay: what a user
+//! holds there, and the only connection of an in-memory database while it is cleaned there, which nothing can replace.
 
 mod acquire;
 mod connect;
@@ -31,7 +38,7 @@ use crate::url::{DatabaseUrl, UrlOptions};
 pub(crate) use connect::jitter;
 pub(crate) use slot::Slot;
 pub(crate) use state::Purpose;
-use state::State;
+use state::{State, Use};
 
 /// Runs on every new connection before anyone else has it.
 pub type AfterConnect = Arc<dyn for<'a> Fn(&'a Connection) -> BoxFuture<'a, Result<()>> + Send + Sync>;
@@ -130,8 +137,6 @@ pub(crate) struct Inner {
     losses: AtomicU64,
     /// Woken whenever a connection is gone, for `close`.
     gone: Notify,
-    /// Held while a failed attempt to connect waits for the next: keeps attempts to an absent server few.
-    backoff: tokio::sync::Mutex<()>,
 }
 
 impl Inner {
@@ -146,7 +151,6 @@ impl Inner {
             state: Mutex::default(),
             losses: AtomicU64::new(0),
             gone: Notify::new(),
-            backoff: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -162,10 +166,10 @@ impl Inner {
     pub(crate) fn status(&self) -> PoolStatus {
         let state = self.lock();
         PoolStatus {
-            size: state.size,
+            size: state.size(),
             idle: state.idle.len(),
-            in_use: state.holders.iter().flatten().count(),
-            connecting: state.connecting,
+            in_use: state.count(|now| matches!(now, Use::Held(..))),
+            connecting: state.connecting(),
             waiting: state.waiters.len(),
             max_connections: self.max,
         }
@@ -191,10 +195,10 @@ impl Inner {
             let gone = self.gone.notified();
             let left = {
                 let state = self.lock();
-                if state.size == 0 {
+                if state.size() == 0 {
                     return Ok(());
                 }
-                let opening = match state.connecting {
+                let opening = match state.connecting() {
                     0 => String::new(),
                     count => format!(", {count} being opened"),
                 };
@@ -219,8 +223,11 @@ impl fmt::Debug for Inner {
 
 /// The end of `duration` from now; for as good as ever if the clock does not reach that far.
 fn later(duration: Duration) -> Instant {
+    after(Instant::now(), duration)
+}
+
+fn after(now: Instant, duration: Duration) -> Instant {
     const EVER: Duration = Duration::from_secs(30 * 365 * 86_400);
-    let now = Instant::now();
     now.checked_add(duration).unwrap_or_else(|| now + EVER)
 }
 
@@ -230,7 +237,7 @@ pub(crate) fn closed() -> Error {
 
 /// Brings a connection back to where a fresh one is, or says that it cannot be.
 ///
-/// `open` says whether savepoints of a user are left, `again` whether undoing them was tried before; `dirty` whether session state was changed.
+/// `open` says whether savepoints of a user are left, `again` whether undoing them was cut short before; `dirty` whether session state was changed.
 async fn clean(inner: &Inner, conn: &dyn BackendConnection, open: bool, again: bool, dirty: bool) -> Result<()> {
     use crate::backend::{Status, TransactionCommand};
     let broken = || Error::new(ErrorKind::Disconnected, "the connection broke while it was cleaned");

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use tokio::runtime::Id;
+use tokio::runtime::{Handle, Id};
 use tokio::time::{Duration, Instant};
 
 use super::connect::start;
-use super::state::Member;
+use super::state::{Key, Member, Use, Work};
 use super::{Inner, later};
 use crate::backend::{BackendConnection, Status};
 
 /// What a background task may take beyond its own limit before its runtime counts as no longer driven.
-pub(super) const SLACK: Duration = Duration::from_secs(1);
+pub(super) const SLACK: Duration = Duration::from_millis(500);
 
 /// A connection that is checked out. Shared checkouts are clones of one `Arc<Slot>`.
 pub(crate) struct Slot {
@@ -40,7 +40,11 @@ impl Slot {
     }
 
     pub(crate) fn conn(&self) -> &Arc<dyn BackendConnection> {
-        &self.member.as_ref().expect("a slot has its connection until it is dropped").conn
+        &self.member().conn
+    }
+
+    pub(super) fn member(&self) -> &Member {
+        self.member.as_ref().expect("a slot has its connection until it is dropped")
     }
 
     /// The session was changed: reset before anyone else has it.
@@ -53,6 +57,11 @@ impl Slot {
         self.discard.store(true, Relaxed);
     }
 
+    /// It was put in order after all.
+    pub(super) fn keep(&self) {
+        self.discard.store(false, Relaxed);
+    }
+
     /// Whether savepoints of the user are open (force_rollback).
     pub(crate) fn set_open(&self, open: bool) {
         self.open.store(open, Relaxed);
@@ -62,10 +71,11 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let Some(mut member) = self.member.take() else { return };
+        let single = self.inner.single;
         member.open |= self.open.load(Relaxed);
-        member.dirty |= self.dirty.load(Relaxed) && !self.inner.single;
+        member.dirty |= self.dirty.load(Relaxed) && !single;
         // What a panic interrupted may have left the session in any state.
-        let discard = (self.discard.load(Relaxed) || std::thread::panicking()) && !self.inner.single;
+        let discard = self.discard.load(Relaxed) || (std::thread::panicking() && !single);
         self.inner.release(member, discard);
     }
 }
@@ -76,47 +86,43 @@ impl Inner {
         if self.options().force_rollback { Status::InTransaction } else { Status::Idle }
     }
 
-    /// Takes a connection back: to the first waiter, to the idle ones, or out of the pool.
+    /// Takes a connection back: to the first waiter, to the idle ones, or out of the pool. The only connection stays as
+    /// long as it works; one that could not be put in order is left to whoever takes it next.
     pub(super) fn release(self: &Arc<Self>, mut member: Member, discard: bool) {
         let now = Instant::now();
-        let broken = member.conn.status() == Status::Broken;
+        let status = member.conn.status();
         let expired = !self.single && member.expires.is_some_and(|at| at <= now);
-        if discard || broken || expired || self.is_closed() {
-            if broken {
-                self.losses.fetch_add(1, Relaxed);
-            }
-            self.retire(member);
-            return;
+        if status == Status::Broken {
+            self.losses.fetch_add(1, Relaxed);
+        }
+        if status == Status::Broken || expired || (discard && !self.single) {
+            return self.retire(member);
         }
         member.idle_since = now;
-        let clean = member.is_clean(self.base_status());
-        let home = member.runtime.clone();
-        self.hand_over(member);
-        if !clean {
-            self.tidy_idle(home);
+        if discard || member.is_clean(status, self.base_status()) {
+            return self.hand_over(member, now);
         }
+        let home = member.home.clone();
+        self.hand_over(member, now);
+        self.tidy_idle(home);
     }
 
     /// Gives a connection to the first waiter that still waits, or puts it with the idle ones.
-    pub(super) fn hand_over(self: &Arc<Self>, mut member: Member) {
+    fn hand_over(self: &Arc<Self>, mut member: Member, now: Instant) {
         loop {
             let waiter = {
                 let mut state = self.lock();
-                state.holders[member.index] = None;
-                if state.closed {
+                if state.closed || !state.has(member.key) {
                     drop(state);
                     return self.retire(member);
                 }
-                match state.waiters.pop_first() {
-                    Some((_, waiter)) => {
-                        state.holders[member.index] = Some((waiter.purpose, Instant::now()));
-                        waiter
-                    }
-                    None => {
-                        state.idle.push(member);
-                        return;
-                    }
-                }
+                let Some((_, waiter)) = state.waiters.pop_first() else {
+                    state.set(member.key, Use::Idle);
+                    state.idle.push(member);
+                    return;
+                };
+                state.set(member.key, Use::Held(waiter.purpose, now));
+                waiter
             };
             match waiter.sender.send(Ok(Slot::new(self.clone(), member))) {
                 Ok(()) => return,
@@ -131,13 +137,12 @@ impl Inner {
 
     /// Takes a connection out of the pool and closes it; its place is free once it is closed.
     pub(super) fn retire(self: &Arc<Self>, member: Member) {
-        self.lock().holders[member.index] = None;
-        let mut place = Place::of(self.clone(), member.index);
-        let here = tokio::runtime::Handle::try_current();
-        match here {
-            Ok(here) if member.runtime.as_ref().is_none_or(|home| home.id() == here.id()) => {
+        let place = Place::of(self.clone(), member.key);
+        match Handle::try_current() {
+            Ok(here) if member.is_here() => {
                 let grace = self.options().close_timeout;
-                place.send_out(here.id(), grace);
+                let closing = self.task(here.id(), grace, Work::Closing);
+                self.lock().set(member.key, closing);
                 here.spawn(async move {
                     let _ = tokio::time::timeout(grace, member.conn.close()).await;
                     drop(member);
@@ -152,6 +157,11 @@ impl Inner {
         }
     }
 
+    /// The use of a place by a task on `home` that takes `time` at the most.
+    pub(super) fn task(&self, home: Id, time: Duration, work: Work) -> Use {
+        Use::Task { home, due: later(time.saturating_add(SLACK)), work }
+    }
+
     /// Whether a connection was lost since this one was last known to work.
     pub(super) fn is_suspect(&self, member: &Member) -> bool {
         !self.single && member.losses != self.losses.load(Relaxed)
@@ -161,62 +171,38 @@ impl Inner {
 /// A place among `max_connections`, given back when dropped.
 pub(super) struct Place {
     inner: Arc<Inner>,
-    index: usize,
-    kept: bool,
-    /// With a background task: the number of its errand.
-    errand: Option<u64>,
+    /// Gone only once the place is its connection's.
+    key: Option<Key>,
 }
 
 impl Place {
-    pub(super) fn of(inner: Arc<Inner>, index: usize) -> Self {
-        Self { inner, index, kept: false, errand: None }
-    }
-
-    /// The place goes with a task on `runtime` that should take `time` at the most.
-    pub(super) fn send_out(&mut self, runtime: Id, time: Duration) {
-        let overdue = later(time.saturating_add(SLACK));
-        self.errand = Some(self.inner.lock().send_out(self.index, overdue, runtime, false));
-    }
-
-    /// A place that went with a task from the start.
-    pub(super) fn sent_out(inner: Arc<Inner>, index: usize, errand: u64) -> Self {
-        Self { inner, index, kept: false, errand: Some(errand) }
-    }
-
-    pub(super) fn errand(&self) -> Option<u64> {
-        self.errand
-    }
-
-    /// Back from its task; `false` if it was taken away meanwhile and belongs to others now.
-    pub(super) fn come_back(&mut self) -> bool {
-        let Some(number) = self.errand.take() else { return true };
-        let ours = self.inner.lock().errands.remove(&number).is_some();
-        self.kept |= !ours;
-        ours
+    pub(super) fn of(inner: Arc<Inner>, key: Key) -> Self {
+        Self { inner, key: Some(key) }
     }
 
     /// Gives the place back without opening another connection in it.
     pub(super) fn give_back_quietly(mut self) {
-        self.kept = true;
-        self.inner.lock().give_back(self.index);
-        self.inner.gone.notify_waiters();
+        if let Some(key) = self.key.take()
+            && self.inner.lock().free(key)
+        {
+            self.inner.gone.notify_waiters();
+        }
     }
 
     /// The place is its connection's from here on.
-    pub(super) fn keep(mut self) -> usize {
-        self.kept = true;
-        self.index
+    pub(super) fn keep(mut self) -> Key {
+        self.key.take().expect("kept only once")
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.kept || !self.come_back() {
-            return;
-        }
+        let Some(key) = self.key else { return };
         let planned = {
             let mut state = self.inner.lock();
-            state.give_back(self.index);
+            if !state.free(key) {
+                return;
+            }
             self.inner.plan_connections(&mut state)
         };
         start(planned);

@@ -6,11 +6,14 @@ use std::sync::{Arc, Weak};
 
 use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::slot::Slot;
 use crate::backend::{BackendConnection, Status};
 use crate::error::Result;
+
+/// Between two attempts to reach a server that is away.
+pub(super) const BACKOFF: Duration = Duration::from_millis(200);
 
 /// What a connection was taken for; named in timeouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +38,14 @@ impl Purpose {
 /// An open connection, with what the pool knows of it.
 pub(super) struct Member {
     pub(super) conn: Arc<dyn BackendConnection>,
-    /// Its place in `State::holders`.
-    pub(super) index: usize,
+    pub(super) key: Key,
     pub(super) expires: Option<Instant>,
     pub(super) idle_since: Instant,
-    pub(super) runtime: Option<Handle>,
+    /// The only runtime that it works on, if there is one.
+    pub(super) home: Option<Handle>,
     /// Savepoints of a user may be open.
     pub(super) open: bool,
-    /// Undoing them was begun.
+    /// Undoing them was begun and cut short.
     pub(super) undoing: bool,
     /// Session state was changed.
     pub(super) dirty: bool,
@@ -51,9 +54,13 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Whether the next user can have it as it is.
-    pub(super) fn is_clean(&self, base: Status) -> bool {
-        !self.open && !self.dirty && self.conn.status() == base
+    /// Whether the next user can have it as it is; `status` is the connection's, `base` that of an untouched one.
+    pub(super) fn is_clean(&self, status: Status, base: Status) -> bool {
+        !self.open && !self.dirty && status == base
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        self.home.as_ref().is_none_or(|home| Handle::try_current().is_ok_and(|here| here.id() == home.id()))
     }
 }
 
@@ -64,6 +71,40 @@ pub(super) struct Waiter {
     pub(super) runtime: Handle,
 }
 
+/// A place among `max_connections`. Whoever has the key has the place, until it is free again or was taken back.
+#[derive(Clone, Copy)]
+pub(super) struct Key {
+    index: usize,
+    epoch: u32,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Use {
+    Free,
+    Idle,
+    Held(Purpose, Instant),
+    /// In the hands of a task on runtime `home`; taken back if it is not done when it is due, because then nobody
+    /// drives that runtime any more.
+    Task {
+        home: Id,
+        due: Instant,
+        work: Work,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    Opening,
+    Cleaning,
+    Closing,
+}
+
+struct Entry {
+    /// How often the place was given back.
+    epoch: u32,
+    now: Use,
+}
+
 #[derive(Default)]
 pub(super) struct State {
     pub(super) closed: bool,
@@ -72,64 +113,124 @@ pub(super) struct State {
     /// First in, first out; the key is the ticket.
     pub(super) waiters: BTreeMap<u64, Waiter>,
     pub(super) next_ticket: u64,
-    /// Connections that are open, being opened or being closed.
-    pub(super) size: usize,
-    pub(super) connecting: usize,
+    places: Vec<Entry>,
     /// Whether a connection was ever made: an absent server is then waited for.
     pub(super) ever_connected: bool,
     pub(super) last_connect_error: Option<String>,
-    /// Who has which connection since when, by `Member::index`.
-    pub(super) holders: Vec<Option<(Purpose, Instant)>>,
-    pub(super) free_indexes: Vec<usize>,
+    /// After an error, no attempt is repeated before this.
+    next_attempt: Option<Instant>,
     pub(super) lanes: Vec<Weak<Slot>>,
-    pub(super) maintained: bool,
-    /// Places in the hands of background tasks, by a number of their own.
-    pub(super) errands: BTreeMap<u64, Errand>,
-}
-
-/// A place in the hands of a background task, taken back if the task's runtime is no longer driven.
-pub(super) struct Errand {
-    pub(super) index: usize,
-    pub(super) overdue: Instant,
-    pub(super) runtime: Id,
-    /// Whether it opens a connection for those who wait.
-    pub(super) connecting: bool,
+    /// Which task looks after idle connections, and when the next sign of it is due.
+    pub(super) keeper: u64,
+    pub(super) keeper_due: Option<Instant>,
 }
 
 impl State {
-    pub(super) fn new_index(&mut self) -> usize {
-        self.free_indexes.pop().unwrap_or_else(|| {
-            self.holders.push(None);
-            self.holders.len() - 1
-        })
+    /// Takes a free place.
+    pub(super) fn reserve(&mut self, now: Use) -> Key {
+        let index = self.places.iter().position(|place| matches!(place.now, Use::Free)).unwrap_or_else(|| {
+            self.places.push(Entry { epoch: 0, now: Use::Free });
+            self.places.len() - 1
+        });
+        self.places[index].now = now;
+        Key { index, epoch: self.places[index].epoch }
     }
 
-    /// A place goes out with a task on `runtime`, which should be done by `overdue`.
-    pub(super) fn send_out(&mut self, index: usize, overdue: Instant, runtime: Id, connecting: bool) -> u64 {
-        let number = self.next_ticket;
-        self.next_ticket += 1;
-        self.errands.insert(number, Errand { index, overdue, runtime, connecting });
-        number
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.places[key.index].epoch == key.epoch
     }
 
-    pub(super) fn give_back(&mut self, index: usize) {
-        self.holders[index] = None;
-        self.free_indexes.push(index);
-        self.size -= 1;
+    /// Says what the place is used for from now on; `false` if it was taken back.
+    pub(super) fn set(&mut self, key: Key, now: Use) -> bool {
+        let ours = self.has(key);
+        if ours {
+            self.places[key.index].now = now;
+        }
+        ours
+    }
+
+    /// Gives the place back; `false` if it was taken back before.
+    pub(super) fn free(&mut self, key: Key) -> bool {
+        let ours = self.set(key, Use::Free);
+        if ours {
+            self.places[key.index].epoch = key.epoch.wrapping_add(1);
+        }
+        ours
+    }
+
+    pub(super) fn count(&self, counts: impl Fn(&Use) -> bool) -> usize {
+        self.places.iter().filter(|place| counts(&place.now)).count()
+    }
+
+    /// Connections that are open, being opened or being closed.
+    pub(super) fn size(&self) -> usize {
+        self.count(|now| !matches!(now, Use::Free))
+    }
+
+    /// The runtimes on which connections are being opened, once for each connection.
+    pub(super) fn attempts(&self) -> Vec<Id> {
+        let opening = |place: &Entry| match place.now {
+            Use::Task { home, work: Work::Opening, .. } => Some(home),
+            _ => None,
+        };
+        self.places.iter().filter_map(opening).collect()
+    }
+
+    pub(super) fn connecting(&self) -> usize {
+        self.attempts().len()
+    }
+
+    /// Frees the places of tasks that are overdue on runtimes other than `here`, cleaning ones only if `cleaning`.
+    pub(super) fn take_back(&mut self, here: Id, now: Instant, cleaning: bool) -> bool {
+        let mut any = false;
+        for place in &mut self.places {
+            if let Use::Task { home, due, work } = place.now
+                && home != here
+                && due <= now
+                && (cleaning || work != Work::Cleaning)
+            {
+                *place = Entry { epoch: place.epoch.wrapping_add(1), now: Use::Free };
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// When the next task is overdue.
+    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+        let due = |place: &Entry| if let Use::Task { due, .. } = place.now { Some(due) } else { None };
+        self.places.iter().filter_map(due).filter(|due| *due > now).min()
+    }
+
+    /// Whether an attempt to connect may be repeated now: while a server is away, only one at a time may.
+    pub(super) fn may_retry(&mut self, now: Instant) -> Result<(), Instant> {
+        match self.next_attempt {
+            Some(at) if self.last_connect_error.is_some() && now < at => Err(at),
+            _ => {
+                self.next_attempt = Some(now + BACKOFF);
+                Ok(())
+            }
+        }
     }
 
     /// "2 by a transaction, 1 by an open stream; the longest for 12.5 s by a transaction".
     pub(super) fn describe_holders(&self, now: Instant) -> String {
+        let held = || {
+            self.places.iter().filter_map(|place| match place.now {
+                Use::Held(purpose, since) => Some((purpose, since)),
+                _ => None,
+            })
+        };
         let mut text = String::new();
         for purpose in [Purpose::Statement, Purpose::Connection, Purpose::Transaction, Purpose::Stream] {
-            let count = self.holders.iter().flatten().filter(|(held, _)| *held == purpose).count();
+            let count = held().filter(|(held, _)| *held == purpose).count();
             if count > 0 {
                 let comma = if text.is_empty() { "" } else { ", " };
                 let _ = write!(text, "{comma}{count} by {}", purpose.name());
             }
         }
-        if let Some((purpose, since)) = self.holders.iter().flatten().min_by_key(|(_, since)| *since) {
-            let held = now.saturating_duration_since(*since).as_secs_f64();
+        if let Some((purpose, since)) = held().min_by_key(|(_, since)| *since) {
+            let held = now.saturating_duration_since(since).as_secs_f64();
             let _ = write!(text, "; the longest for {held:.1} s by {}", purpose.name());
         }
         if text.is_empty() { "none in use".into() } else { text }

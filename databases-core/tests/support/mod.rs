@@ -403,3 +403,25 @@ pub(crate) fn pool_with(
 pub(crate) fn pool_of(fake: &Fake, max: usize) -> databases_core::Pool {
     pool_with(fake, |options| options.max_connections = Some(max), |_| ())
 }
+
+pub(crate) const fn secs(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+pub(crate) fn poll_once<F: Future + ?Sized>(future: &mut std::pin::Pin<Box<F>>) -> std::task::Poll<F::Output> {
+    future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
+
+/// size, idle, in use, connecting, waiting
+pub(crate) fn state(pool: &databases_core::Pool) -> [usize; 5] {
+    let status = pool.status();
+    [status.size, status.idle, status.in_use, status.connecting, status.waiting]
+}
+
+pub(crate) async fn hold(pool: &databases_core::Pool, count: usize) -> Vec<databases_core::Connection> {
+    let mut held = Vec::new();
+    for _ in 0..count {
+        held.push(within(pool.acquire()).await.unwrap());
+    }
+    held
+}
