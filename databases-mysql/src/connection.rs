@@ -23,7 +23,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use crate::error;
-use crate::session::{BATCH_ROWS, Session, Shared, Take};
+use crate::session::{BATCH_ROWS, Session, Take};
+use crate::shared::Shared;
 use crate::stream;
 
 /// How long a side connection may take to stop a statement.

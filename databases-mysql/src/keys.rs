@@ -15,7 +15,7 @@ use databases_core::sql::{StatementClass, Template, Verb};
 use hashlink::LruCache;
 use mysql_async::Value;
 
-use crate::session::contains;
+use crate::text::contains;
 
 /// The table that an INSERT, UPDATE or REPLACE changes, without quotes.
 #[derive(Debug, PartialEq, Eq)]

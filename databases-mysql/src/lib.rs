@@ -74,7 +74,9 @@ mod error;
 mod keys;
 mod options;
 mod session;
+mod shared;
 mod stream;
+mod text;
 mod types;
 
 pub use backend::MySql;

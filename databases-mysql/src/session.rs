@@ -5,18 +5,18 @@
 //! no flags, so after an error that may have ended a transaction the server is asked.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use databases_core::backend::{ExecResult, Request, ServerInfo, Status, placeholder_mismatch};
-use databases_core::sql::{Dialect, StatementClass, Template, Verb};
+use databases_core::backend::{ExecResult, Request, ServerInfo, placeholder_mismatch};
+use databases_core::sql::{StatementClass, Template, Verb};
 use databases_core::{Effect, Error, ErrorKind, Result, RowBatch};
-use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::{Protocol, Queryable};
 use mysql_async::{Conn, Params, QueryResult, Statement, Value};
 
 use crate::batch::{Layout, Rows, weight};
 use crate::cache::{Prepared, StatementCache, shield};
 use crate::keys::{Keys, LookUp, Target};
+use crate::shared::Shared;
+use crate::text::{hides_id, inserted_table, may_begin, names_sql_mode};
 use crate::{error, types};
 
 /// Sets the session up and tells what it is, in one round trip. Every word is ours.
@@ -35,70 +35,6 @@ const PACKET_OVERHEAD: u64 = 64;
 
 /// Rows of a batch: enough to spread its cost, few enough for a sink that stops early.
 pub(crate) const BATCH_ROWS: usize = 1024;
-
-/// What is known of the session without waiting for it.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    in_flight: AtomicUsize,
-    broken: AtomicBool,
-    in_transaction: AtomicBool,
-    autocommit: AtomicBool,
-    no_backslash_escapes: AtomicBool,
-    ansi_quotes: AtomicBool,
-}
-
-impl Shared {
-    pub(crate) fn status(&self) -> Status {
-        if self.is_broken() {
-            Status::Broken
-        } else if self.in_flight.load(Ordering::Acquire) > 0 {
-            Status::Busy
-        } else if self.in_transaction() {
-            Status::InTransaction
-        } else {
-            Status::Idle
-        }
-    }
-
-    pub(crate) fn dialect(&self) -> Dialect {
-        Dialect::MYSQL
-            .with_no_backslash_escapes(self.no_backslash_escapes.load(Ordering::Acquire))
-            .with_ansi_quotes(self.ansi_quotes.load(Ordering::Acquire))
-    }
-
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn break_off(&self) {
-        self.broken.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn in_transaction(&self) -> bool {
-        self.in_transaction.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn enter(&self) {
-        self.in_flight.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(crate) fn leave(&self) {
-        self.in_flight.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    fn observe(&self, flags: StatusFlags) {
-        self.in_transaction.store(flags.contains(StatusFlags::SERVER_STATUS_IN_TRANS), Ordering::Release);
-        self.autocommit.store(flags.contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT), Ordering::Release);
-        let plain = flags.contains(StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES);
-        self.no_backslash_escapes.store(plain, Ordering::Release);
-    }
-
-    fn set_mode(&self, mode: &str) {
-        let has = |name: &str| mode.split(',').any(|word| word.eq_ignore_ascii_case(name));
-        self.no_backslash_escapes.store(has("NO_BACKSLASH_ESCAPES"), Ordering::Release);
-        self.ansi_quotes.store(has("ANSI_QUOTES"), Ordering::Release);
-    }
-}
 
 /// Why a statement failed: in the driver or the server, or before anything was sent.
 enum Fault {
@@ -401,7 +337,7 @@ impl Session {
             self.shared.break_off();
             return error;
         }
-        let open = self.shared.in_transaction() || !self.shared.autocommit.load(Ordering::Acquire);
+        let open = self.shared.in_transaction() || !self.shared.commits_by_itself();
         if open || may_begin {
             self.ask_state().await;
         }
@@ -413,7 +349,7 @@ impl Session {
     /// Whatever goes wrong with that, `error` stays what it is.
     async fn name_columns(&mut self, error: Error, target: &Target) -> Error {
         // Without autocommit a read outside of a transaction would begin one.
-        let may_read = self.shared.in_transaction() || self.shared.autocommit.load(Ordering::Acquire);
+        let may_read = self.shared.in_transaction() || self.shared.commits_by_itself();
         let Some(key) = error.constraint().filter(|_| may_read && !self.shared.is_broken()) else { return error };
         let table_is_said = error.table().is_some();
         let table = error.table().unwrap_or(&target.table);
@@ -653,37 +589,4 @@ async fn read<P: Protocol>(
 /// The fault of a request that was being sent, or its answer read.
 fn begun(fault: mysql_async::Error) -> Fault {
     if error::is_unsent(&fault) { Fault::NotRun(fault) } else { Fault::Driver(fault) }
-}
-
-/// The table of an INSERT or REPLACE whose returned rows were all inserted: the one row of ON DUPLICATE KEY UPDATE may
-/// have been there before.
-fn inserted_table(template: &Template) -> Option<String> {
-    let inserts = template.has_returning() && matches!(template.verb(), Verb::Insert | Verb::Replace);
-    if !inserts || contains(template.sql(), b"duplicate") {
-        return None;
-    }
-    Target::of(template).map(|target| target.table)
-}
-
-/// Whether a failed statement may have opened a transaction on its way.
-fn may_begin(template: &Template) -> bool {
-    let class = template.class();
-    template.verb() == Verb::Call
-        || !matches!(class, StatementClass::Read | StatementClass::Write | StatementClass::Ddl)
-}
-
-fn names_sql_mode(sql: &str) -> bool {
-    contains(sql, b"sql_mode")
-}
-
-/// Whether the id in the OK packet may not be that of an inserted row: `LAST_INSERT_ID(7)` makes 7 the id.
-///
-/// A row that ON DUPLICATE KEY UPDATE leaves as it was counts as 1 too, but then there is no id (tried on MariaDB 10.11
-/// and MySQL 9.7).
-fn hides_id(sql: &str) -> bool {
-    contains(sql, b"last_insert_id")
-}
-
-pub(crate) fn contains(sql: &str, word: &[u8]) -> bool {
-    sql.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
