@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use databases_core::backend::Backend;
 use databases_core::url::DatabaseUrl;
-use databases_core::{AfterConnect, Connection, Error, PasswordProvider, Pool, PoolConfig, PoolOptions, Result};
+use databases_core::{
+    AfterConnect, Connection, Error, PasswordProvider, Pool, PoolConfig, PoolOptions, Result, TypeCodec, TypeOptions,
+};
 use futures_core::future::BoxFuture;
 
 use crate::database::Database;
@@ -43,6 +45,7 @@ pub struct DatabaseBuilder {
     adjust: Vec<Adjust>,
     after_connect: Option<AfterConnect>,
     password_provider: Option<PasswordProvider>,
+    types: TypeOptions,
 }
 
 impl DatabaseBuilder {
@@ -53,6 +56,7 @@ impl DatabaseBuilder {
             adjust: Vec::new(),
             after_connect: None,
             password_provider: None,
+            types: TypeOptions::default(),
         }
     }
 
@@ -162,6 +166,21 @@ impl DatabaseBuilder {
         self
     }
 
+    /// Reads and writes the values of the type `name`, as the server's catalogue calls it, by `codec` (PostgreSQL).
+    ///
+    /// Without a codec the values of a type of an extension are read and bound as the server's text of them.
+    pub fn codec(mut self, name: impl Into<String>, codec: impl TypeCodec) -> Self {
+        self.types.codecs.insert(name, codec);
+        self
+    }
+
+    /// Looks these types up when a connection is opened and not when a statement first needs them (PostgreSQL): enums,
+    /// domains, composites, types of extensions; names as in SQL, `mood` or `app.mood`.
+    pub fn preload_types(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.types.preload.extend(names.into_iter().map(Into::into));
+        self
+    }
+
     /// Makes the database and opens its first connection.
     ///
     /// # Errors
@@ -194,6 +213,7 @@ impl DatabaseBuilder {
         })?;
         config.after_connect = self.after_connect;
         config.password_provider = self.password_provider;
+        config.types = self.types;
         Ok(Database::new(Pool::new(config)?, url))
     }
 }

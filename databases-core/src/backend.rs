@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::codec::TypeOptions;
 use crate::error::{Error, Result};
 use crate::options::{PoolOptions, TransactionOptions};
 use crate::params::Arg;
@@ -78,6 +79,8 @@ pub struct Capabilities {
     pub session_statements_on_database: bool,
     /// A connection only works on the runtime that opened it.
     pub runtime_bound: bool,
+    /// Types of extensions, by codecs.
+    pub type_codecs: bool,
 }
 
 impl Capabilities {
@@ -98,6 +101,7 @@ impl Capabilities {
         immediate: false,
         session_statements_on_database: true,
         runtime_bound: false,
+        type_codecs: false,
     };
 }
 
@@ -131,11 +135,16 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
 pub struct ConnectContext {
     /// The password of this attempt, in place of the URL's (`password_provider`).
     pub password: Option<String>,
+    /// Types beyond those that the backend knows.
+    pub types: TypeOptions,
 }
 
 impl fmt::Debug for ConnectContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectContext").field("password", &self.password.as_ref().map(|_| "***")).finish()
+        f.debug_struct("ConnectContext")
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("types", &self.types)
+            .finish()
     }
 }
 

@@ -5,9 +5,7 @@
 
 use crate::error::Result;
 use crate::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
-use crate::value::{
-    Array, ArrayShape, FromValue, IntoValue, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable,
-};
+use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable};
 
 macro_rules! into_value {
     ($($type:ty, $kind:ident, $v:ident => $value:expr;)*) => {$(
@@ -61,134 +59,6 @@ impl<T: IntoValue + Clone> IntoValue for &T {
         self.clone().into_value()
     }
 }
-
-// `Vec<u8>` and `&[u8]` are bytes, every other sequence is an array. The one blanket impl serves both, since
-// specialisation is not to be had: `SequenceItem` is what tells `u8` from the rest.
-/// An item of a `Vec` or slice: `u8` makes bytes of it, every other value type an array.
-pub trait SequenceItem: Sized {
-    /// The kind of the whole sequence.
-    #[doc(hidden)]
-    const SEQUENCE: ValueKind;
-    /// Makes the value.
-    #[doc(hidden)]
-    fn sequence(items: Vec<Self>) -> Value;
-}
-
-impl SequenceItem for u8 {
-    const SEQUENCE: ValueKind = ValueKind::Bytes;
-    fn sequence(items: Vec<Self>) -> Value {
-        Value::Bytes(items)
-    }
-}
-
-impl<T: IntoValue> SequenceItem for T {
-    const SEQUENCE: ValueKind = ValueKind::Array;
-    fn sequence(items: Vec<Self>) -> Value {
-        Value::Array(Box::new(Array::new(items.into_iter().map(T::into_value).collect(), T::KIND)))
-    }
-}
-
-impl<T: SequenceItem> IntoValue for Vec<T> {
-    const KIND: ValueKind = T::SEQUENCE;
-    fn into_value(self) -> Value {
-        T::sequence(self)
-    }
-}
-
-impl<T: SequenceItem + Clone> IntoValue for &[T] {
-    const KIND: ValueKind = T::SEQUENCE;
-    fn into_value(self) -> Value {
-        T::sequence(self.to_vec())
-    }
-}
-
-impl<T: SequenceItem, const N: usize> IntoValue for [T; N] {
-    const KIND: ValueKind = T::SEQUENCE;
-    fn into_value(self) -> Value {
-        T::sequence(self.into())
-    }
-}
-
-/// A list that [`list`] made: expands to several placeholders where the SQL text allows it.
-#[derive(Clone, Debug)]
-pub struct List(Array);
-
-/// An item of a [`list`]: a value, or a tuple of values.
-pub trait ListItem {
-    /// Whether the items are tuples.
-    #[doc(hidden)]
-    const TUPLE: bool;
-    /// The kind of the items.
-    #[doc(hidden)]
-    const ITEM_KIND: ValueKind;
-    /// Makes the item.
-    #[doc(hidden)]
-    fn into_item(self) -> Value;
-}
-
-impl<T: IntoValue> ListItem for T {
-    const TUPLE: bool = false;
-    const ITEM_KIND: ValueKind = T::KIND;
-    fn into_item(self) -> Value {
-        self.into_value()
-    }
-}
-
-/// Marks `items` as a list: `IN (:ids)`, `VALUES :rows`, `(a, b) IN (:pairs)`.
-///
-/// # Examples
-///
-/// ```
-/// use databases_core::{list, params};
-/// let scalars = params! { ids: list([1, 2, 3]) };
-/// let tuples = params! { pairs: list([(1, "a"), (2, "b")]) };
-/// # let _ = (scalars, tuples);
-/// ```
-pub fn list<I>(items: I) -> List
-where
-    I: IntoIterator<Item: ListItem>,
-{
-    let tuple = <I::Item as ListItem>::TUPLE;
-    List(Array {
-        items: items.into_iter().map(ListItem::into_item).collect(),
-        shape: if tuple { ArrayShape::Tuples } else { ArrayShape::List },
-        element: <I::Item as ListItem>::ITEM_KIND,
-    })
-}
-
-impl IntoValue for List {
-    const KIND: ValueKind = ValueKind::Array;
-    fn into_value(self) -> Value {
-        Value::Array(Box::new(self.0))
-    }
-}
-
-macro_rules! tuple_items {
-    ($($name:ident),+) => {
-        #[allow(non_snake_case)]
-        impl<$($name: IntoValue),+> ListItem for ($($name,)+) {
-            const TUPLE: bool = true;
-            const ITEM_KIND: ValueKind = ValueKind::Any;
-            fn into_item(self) -> Value {
-                let ($($name,)+) = self;
-                Value::Array(Box::new(Array {
-                    items: vec![$($name.into_value()),+],
-                    shape: ArrayShape::Tuple,
-                    element: ValueKind::Any,
-                }))
-            }
-        }
-    };
-}
-
-tuple_items!(A);
-tuple_items!(A, B);
-tuple_items!(A, B, C);
-tuple_items!(A, B, C, D);
-tuple_items!(A, B, C, D, E);
-tuple_items!(A, B, C, D, E, F);
-tuple_items!(A, B, C, D, E, F, G);
-tuple_items!(A, B, C, D, E, F, G, H);
 
 impl FromValue for bool {
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
@@ -277,17 +147,6 @@ impl FromValue for String {
 impl FromValue for Box<str> {
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
         String::from_value(value).map(Into::into)
-    }
-}
-
-impl FromValue for Vec<u8> {
-    fn from_value(value: ValueRef<'_>) -> Result<Self> {
-        match value {
-            ValueRef::Bytes(v) => Ok(v.to_vec()),
-            // MySQL calls bytes that are given back as a parameter came in text.
-            ValueRef::Text(v) => Ok(v.as_bytes().to_vec()),
-            _ => Err(mismatch::<Self>(&value)),
-        }
     }
 }
 

@@ -3,9 +3,11 @@
 //! Applications use the facade crate `databases`. This crate is for those who write a backend: implement
 //! [`backend::Backend`], [`backend::Connector`] and [`backend::BackendConnection`], and run the `conformance` suite.
 
+mod array;
 pub mod backend;
 #[cfg(feature = "query-builder")]
 mod builder;
+mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connection;
@@ -20,6 +22,7 @@ mod pool;
 mod query;
 mod row;
 mod run;
+mod sequence;
 mod session;
 pub mod sql;
 mod stream;
@@ -28,9 +31,10 @@ pub mod types;
 pub mod url;
 mod value;
 
+pub use array::{Array, ArrayShape};
 pub use backend::{ExecResult, ServerInfo, Status};
+pub use codec::{Codecs, TypeCodec, TypeOptions};
 pub use connection::{Connection, Native};
-pub use convert::{List, ListItem, SequenceItem, list};
 pub use database::Pool;
 pub use error::{Effect, Error, ErrorKind, NativePosition, Result};
 pub use executor::{Call, Executor, ParamRows, RawExecutor};
@@ -44,10 +48,11 @@ pub use query::{IntoQuery, Query, sql};
 pub use row::{Column, ColumnIndex, Columns, FromRow, Plan, Row, RowBatch};
 #[cfg(feature = "query-builder")]
 pub use sea_query;
+pub use sequence::{FromSequenceItem, List, ListItem, SequenceItem, list};
 pub use stream::{BatchStream, RowStream};
 pub use transaction::Transaction;
 pub use value::{
-    Array, FromValue, IntoValue, Other, TypeName, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable,
+    FromValue, IntoValue, Other, Refused, TypeName, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable,
 };
 
 /// What the crate's macros expand to; not API.

@@ -6,9 +6,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::array::{Array, ArrayShape};
+use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::sql;
-use crate::value::{Array, ArrayShape, IntoValue, Value, ValueKind};
+use crate::value::{IntoValue, Value, ValueKind};
 
 /// Names and values, in the order given. Made by [`params!`](crate::params), or by hand.
 ///
@@ -118,6 +119,15 @@ impl<'a> Params<'a> {
         Ok(())
     }
 
+    fn check_values(&self) -> Result<()> {
+        let refusals = self.entries.iter().filter_map(|entry| Some((entry, entry.arg.value.refusal()?)));
+        for (entry, refused) in refusals {
+            let message = format!("the parameter `{}`: {refused}", entry.name.escape_debug());
+            return Err(Error::new(ErrorKind::Encode, message).with_effect(Effect::NotSent));
+        }
+        Ok(())
+    }
+
     /// Binds the parameters to `template`: the native text and the values in placeholder order.
     ///
     /// # Errors
@@ -131,6 +141,7 @@ impl<'a> Params<'a> {
     /// Matches the parameters with `template`.
     pub(crate) fn check(&self, template: &sql::Template, allow_unused: bool) -> Result<sql::Bound> {
         self.check_names()?;
+        self.check_values()?;
         Ok(template.bind(self, allow_unused)?)
     }
 
@@ -192,12 +203,12 @@ impl sql::Values for Params<'_> {
 
     fn shape(&self, index: usize) -> sql::Shape {
         match &self.entries[index].arg.value {
-            Value::Array(array) => {
+            Value::Array(array) if !array.is_scalar() => {
                 let len = array.items.len();
                 match array.shape {
-                    ArrayShape::Sequence | ArrayShape::Tuple => sql::Shape::Sequence { len },
                     ArrayShape::List => sql::Shape::List { len, tuples: false },
                     ArrayShape::Tuples => sql::Shape::List { len, tuples: true },
+                    _ => sql::Shape::Sequence { len },
                 }
             }
             _ => sql::Shape::Scalar,
@@ -207,6 +218,7 @@ impl sql::Values for Params<'_> {
     fn item_shape(&self, index: usize, item: usize) -> sql::ItemShape {
         let Value::Array(array) = &self.entries[index].arg.value else { return sql::ItemShape::Scalar };
         match &array.items[item] {
+            Value::Array(inner) if inner.is_scalar() => sql::ItemShape::Scalar,
             Value::Array(inner) if is_nested(inner) => sql::ItemShape::Nested,
             Value::Array(inner) => sql::ItemShape::Tuple(inner.items.len()),
             _ => sql::ItemShape::Scalar,
@@ -215,7 +227,7 @@ impl sql::Values for Params<'_> {
 }
 
 fn is_nested(array: &Array) -> bool {
-    array.items.iter().any(|item| matches!(item, Value::Array(_)))
+    array.items.iter().any(|item| matches!(item, Value::Array(inner) if !inner.is_scalar()))
 }
 
 /// What may be passed as parameters: `()`, [`params!`](crate::params), a derived struct, a map, or pairs.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::array::Array;
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
 
@@ -44,8 +45,10 @@ pub enum Value {
     Json(JsonText),
     /// An array or a `list(..)`.
     Array(Box<Array>),
-    /// A value of a type that has no variant here, as the server's text or bytes.
+    /// A value of a type that has no variant here, as the server's bytes.
     Other(Box<Other>),
+    /// What its Rust type could not write: an error for the statement that it is bound to.
+    Refused(Box<Refused>),
 }
 
 const _: () = assert!(size_of::<Value>() <= 32);
@@ -134,7 +137,16 @@ impl Value {
             Self::Uuid(_) => ValueKind::Uuid,
             Self::Json(_) => ValueKind::Json,
             Self::Array(_) => ValueKind::Array,
-            Self::Other(_) => ValueKind::Other,
+            Self::Other(_) | Self::Refused(_) => ValueKind::Other,
+        }
+    }
+
+    /// Why the value, or an item in it, cannot be bound.
+    pub(crate) fn refusal(&self) -> Option<&Refused> {
+        match self {
+            Self::Refused(refused) => Some(refused),
+            Self::Array(array) => array.items().iter().find_map(Self::refusal),
+            _ => None,
         }
     }
 
@@ -159,59 +171,8 @@ impl Value {
             Self::Json(v) => ValueRef::Json(v.as_str()),
             Self::Array(v) => ValueRef::Array(v.clone()),
             Self::Other(v) => ValueRef::Other { type_name: &v.type_name, bytes: &v.bytes },
+            Self::Refused(v) => ValueRef::Other { type_name: &v.class, bytes: &[] },
         }
-    }
-}
-
-/// An array parameter: a plain sequence, or a `list(..)` that expands where the rules of `:name` allow it.
-#[derive(Clone, PartialEq)]
-pub struct Array {
-    pub(crate) items: Vec<Value>,
-    pub(crate) shape: ArrayShape,
-    pub(crate) element: ValueKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ArrayShape {
-    /// A `Vec` or slice.
-    Sequence,
-    /// `list(..)` of scalars.
-    List,
-    /// `list(..)` of tuples; each item is an `Array` of shape `Tuple`.
-    Tuples,
-    /// One item of a list of tuples.
-    Tuple,
-}
-
-impl Array {
-    /// A plain sequence of items of one kind.
-    #[must_use]
-    pub fn new(items: Vec<Value>, element: ValueKind) -> Self {
-        Self { items, shape: ArrayShape::Sequence, element }
-    }
-
-    /// The items.
-    #[must_use]
-    pub fn items(&self) -> &[Value] {
-        &self.items
-    }
-
-    /// The kind of the items, known even for an empty array.
-    #[must_use]
-    pub fn element_kind(&self) -> ValueKind {
-        self.element
-    }
-
-    /// Takes the items out.
-    #[must_use]
-    pub fn into_items(self) -> Vec<Value> {
-        self.items
-    }
-}
-
-impl fmt::Debug for Array {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Array(len {}, {:?})", self.items.len(), self.element)
     }
 }
 
@@ -253,6 +214,36 @@ pub struct Other {
 impl fmt::Debug for Other {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Other({}, {} bytes)", self.type_name.as_str(), self.bytes.len())
+    }
+}
+
+/// A value that cannot be written: the class of it (`an infinite timestamp`) and the type that has no room for it.
+///
+/// [`IntoValue`] cannot fail, and neither another value nor NULL may take the place of one that cannot be written. Every
+/// statement with such a parameter is an error of kind `Encode` before anything is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    class: TypeName,
+    wanted: &'static str,
+}
+
+impl Refused {
+    /// A value of this `class`, which must not repeat the value, that cannot be bound as `wanted`.
+    #[must_use]
+    pub fn new(class: impl Into<TypeName>, wanted: &'static str) -> Self {
+        Self { class: class.into(), wanted }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be bound as {}", self.class.as_str(), self.wanted)
+    }
+}
+
+impl From<Refused> for Value {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(Box::new(refused))
     }
 }
 
@@ -354,7 +345,7 @@ impl ValueRef<'_> {
             Self::Interval(_) => "an interval",
             Self::Uuid(_) => "a uuid",
             Self::Json(_) => "json",
-            Self::Array(_) => "an array",
+            Self::Array(array) => array.describe(),
             Self::Other { .. } => "a value of another type",
         }
     }

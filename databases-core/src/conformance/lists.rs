@@ -1,12 +1,12 @@
 //! Lists in SQL text.
 
 use super::{Fixture, fails};
-use crate::convert::list;
 use crate::database::Pool;
 use crate::error::{ErrorKind, Result};
 use crate::executor::Executor;
 use crate::params;
 use crate::params::Params;
+use crate::sequence::list;
 
 async fn rows(f: &Fixture, db: &Pool) -> Result<String> {
     let t = f.notes(db).await?;

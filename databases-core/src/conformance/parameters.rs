@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Fixture, fails};
-use crate::convert::list;
 use crate::error::{Effect, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::params;
 use crate::query::sql;
+use crate::sequence::list;
 use crate::value::Value;
 
 pub async fn a_missing_parameter_is_an_error_before_anything_is_sent(f: &Fixture) -> Result<()> {

@@ -64,17 +64,11 @@ impl From<ConversionError> for Error {
 mod refusal {
     use super::ConversionError;
     use crate::error::{Error, ErrorKind};
-    use crate::value::{Array, Other, Value, ValueKind};
+    use crate::value::{Refused, Value};
 
-    /// A value that every backend refuses to bind, for what core's types have no room for.
-    ///
-    /// `IntoValue` cannot fail, and neither another date nor NULL may take the place of a value that cannot be written.
-    /// No server's array has an item of an unknown type inside two more arrays, and no list expands to one; a plain
-    /// `Other` would not do, since a backend may bind its bytes as they are.
+    /// A value that is refused when it is bound, for what core's types have no room for.
     pub(in crate::interop) fn refused(error: ConversionError) -> Value {
-        let reason = Value::Other(Box::new(Other { type_name: error.found().into(), bytes: Vec::new() }));
-        let nest = |item: Value| Value::Array(Box::new(Array::new(vec![item], ValueKind::Other)));
-        nest(nest(nest(reason)))
+        Refused::new(error.found(), error.wanted()).into()
     }
 
     /// The error for a value of another sort.
@@ -193,14 +187,9 @@ pub(super) mod testing {
         error.to_string()
     }
 
-    /// Asserts that `value` is bound as something that no backend takes.
+    /// Asserts that `value` is bound as a value that is refused.
     pub(in crate::interop) fn assert_unbindable(value: impl IntoValue) {
-        let mut value = value.into_value();
-        for _ in 0..3 {
-            let Value::Array(array) = value else { panic!("bound as {:?}", value.kind()) };
-            value = array.into_items().pop().expect("one item");
-        }
-        assert!(matches!(value, Value::Other(_)));
+        assert!(matches!(value.into_value(), Value::Refused(_)));
     }
 }
 

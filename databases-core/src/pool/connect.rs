@@ -151,7 +151,7 @@ impl Inner {
     }
 
     async fn open_into(self: &Arc<Self>, opened: &mut Option<Arc<dyn BackendConnection>>) -> Result<()> {
-        let mut context = ConnectContext::default();
+        let mut context = ConnectContext { password: None, types: self.config.types.clone() };
         if let Some(provider) = &self.config.password_provider {
             let password = provider().await.map_err(|error| error.context("the password provider failed"))?;
             context.password = Some(password);

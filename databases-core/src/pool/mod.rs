@@ -29,6 +29,7 @@ use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
 use crate::backend::{Backend, BackendConnection, Connector};
+use crate::codec::TypeOptions;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::PoolOptions;
@@ -60,13 +61,22 @@ pub struct PoolConfig {
     pub after_connect: Option<AfterConnect>,
     /// Gives the password of each attempt to connect.
     pub password_provider: Option<PasswordProvider>,
+    /// Types beyond those that the backend knows.
+    pub types: TypeOptions,
 }
 
 impl PoolConfig {
     /// A pool over `connector`.
     #[must_use]
     pub fn new(backend: &'static str, connector: Arc<dyn Connector>, options: PoolOptions) -> Self {
-        Self { backend, connector, options, after_connect: None, password_provider: None }
+        Self {
+            backend,
+            connector,
+            options,
+            after_connect: None,
+            password_provider: None,
+            types: TypeOptions::default(),
+        }
     }
 
     /// A pool for `url` on `backend`; `adjust` changes the options of the pool that the URL gave. No I/O.
@@ -143,6 +153,12 @@ impl Inner {
     pub(crate) fn new(config: PoolConfig) -> Result<Arc<Self>> {
         let single = config.connector.single_connection() || config.options.force_rollback;
         let max = config.options.limit(config.connector.single_connection())?;
+        let types = &config.types;
+        if !(types.codecs.is_empty() && types.preload.is_empty()) && !config.connector.capabilities().type_codecs {
+            let message = format!("{} has no types beyond those that are known", config.backend);
+            return Err(Error::new(ErrorKind::Unsupported, message)
+                .with_hint("leave out codec() and preload_types(), or use them only where the URL says postgres"));
+        }
         Ok(Arc::new(Self {
             config,
             cache: TemplateCache::default(),
