@@ -15,9 +15,9 @@ pub use databases_core::types;
 pub use databases_core::url::DatabaseUrl;
 pub use databases_core::{
     Column, ColumnIndex, Columns, Connection, ConversionError, Effect, Error, ErrorKind, ExecResult, Executor, FromRow,
-    FromValue, IntoParams, IntoQuery, IntoValue, Isolation, List, LockMode, Native, Params, PoolStatus, Query,
+    FromValue, Ident, IntoParams, IntoQuery, IntoValue, Isolation, List, LockMode, Native, Params, PoolStatus, Query,
     RawExecutor, Result, Row, RowStream, ServerInfo, Status, Transaction, TransactionOptions, TypeCodec, Value,
-    ValueKind, ValueRef, list, params, sql,
+    ValueKind, ValueRef, ident, list, params, sql,
 };
 #[cfg(feature = "macros")]
 pub use databases_macros::{FromRow, FromValue, IntoValue, Params};

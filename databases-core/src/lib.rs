@@ -8,6 +8,7 @@ pub mod backend;
 #[cfg(feature = "query-builder")]
 mod builder;
 mod codec;
+mod compose;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connection;
@@ -34,6 +35,7 @@ mod value;
 pub use array::{Array, ArrayShape};
 pub use backend::{ExecResult, ServerInfo, Status};
 pub use codec::{Codecs, TypeCodec, TypeOptions};
+pub use compose::{Ident, ident};
 pub use connection::{Connection, Native};
 pub use database::Pool;
 pub use error::{Effect, Error, ErrorKind, NativePosition, Result};

@@ -67,6 +67,12 @@ impl<'a> Params<'a> {
         self.entries.push(Entry { name: name.into(), arg: Arg::new(value) });
     }
 
+    /// Adds a parameter whose kind is known.
+    #[cfg(feature = "query-builder")]
+    pub(crate) fn push_arg(&mut self, name: String, arg: Arg) {
+        self.entries.push(Entry { name: name.into(), arg });
+    }
+
     /// Adds a parameter.
     #[must_use]
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl IntoValue) -> Self {

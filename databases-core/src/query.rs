@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use crate::compose::Placed;
 use crate::error::Result;
 use crate::params::Params;
 use crate::sql::Dialect;
@@ -12,14 +13,18 @@ use crate::sql::Dialect;
 #[derive(Clone)]
 pub struct Query<'q> {
     pub(crate) text: Cow<'q, str>,
-    /// Values that the query builder put into the text under reserved names.
+    /// Identifiers in the text, which are quoted once the dialect is known.
+    pub(crate) idents: Vec<Placed>,
+    /// Values that came with the text: of [`Query::bind`], and of the query builder under reserved names.
     pub(crate) built: Params<'static>,
+    /// Whether a built statement has a RETURNING that MariaDB has and MySQL has not.
+    pub(crate) mariadb_returning: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) prepared: bool,
     pub(crate) allow_unused: bool,
 }
 
-/// SQL text with options, for everything that takes a query.
+/// SQL text with options, for everything that takes a query; the start of a query that is [put together](Query::push).
 ///
 /// # Examples
 ///
@@ -29,7 +34,15 @@ pub struct Query<'q> {
 /// # let _ = query;
 /// ```
 pub fn sql<'q>(text: impl Into<Cow<'q, str>>) -> Query<'q> {
-    Query { text: text.into(), built: Params::new(), timeout: None, prepared: true, allow_unused: false }
+    Query {
+        text: text.into(),
+        idents: Vec::new(),
+        built: Params::new(),
+        mariadb_returning: false,
+        timeout: None,
+        prepared: true,
+        allow_unused: false,
+    }
 }
 
 impl<'q> Query<'q> {
@@ -54,7 +67,7 @@ impl<'q> Query<'q> {
         self
     }
 
-    /// The SQL text.
+    /// The SQL text; identifiers that were pushed stand in standard quotes.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -69,7 +82,7 @@ impl<'q> Query<'q> {
 
 impl fmt::Debug for Query<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Query").field("text", &self.text).finish_non_exhaustive()
+        f.debug_struct("Query").field("text", &self.text).field("bound", &self.built).finish_non_exhaustive()
     }
 }
 
@@ -79,7 +92,9 @@ pub trait IntoQuery: Send {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a built statement holds what the dialect cannot say.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a built statement holds what the dialect cannot say;
+    /// [`ErrorKind::Encode`](crate::ErrorKind::Encode) if it holds a value that cannot be bound;
+    /// [`ErrorKind::Parameters`](crate::ErrorKind::Parameters) if an [`ident`](crate::ident) is no name.
     fn into_query<'q>(self, dialect: Dialect) -> Result<Query<'q>>
     where
         Self: 'q;
@@ -110,19 +125,19 @@ impl IntoQuery for &String {
 }
 
 impl IntoQuery for Query<'_> {
-    fn into_query<'q>(self, _: Dialect) -> Result<Query<'q>>
+    fn into_query<'q>(self, dialect: Dialect) -> Result<Query<'q>>
     where
         Self: 'q,
     {
-        Ok(self)
+        self.quoted_for(dialect)
     }
 }
 
 impl IntoQuery for &Query<'_> {
-    fn into_query<'q>(self, _: Dialect) -> Result<Query<'q>>
+    fn into_query<'q>(self, dialect: Dialect) -> Result<Query<'q>>
     where
         Self: 'q,
     {
-        Ok(self.clone())
+        self.clone().quoted_for(dialect)
     }
 }

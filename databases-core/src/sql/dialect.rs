@@ -1,7 +1,5 @@
 //! What differs between the servers' SQL, as plain data.
 
-use super::error::{SqlError, SqlErrorKind};
-
 /// A family of servers that read SQL alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -92,44 +90,5 @@ impl Dialect {
 
     pub(super) const fn ansi_quotes(self) -> bool {
         self.ansi_quotes
-    }
-
-    /// Appends `name` as one quoted identifier, with the quotes inside it doubled.
-    ///
-    /// The name is one part: a dot in it is a letter like any other.
-    ///
-    /// # Errors
-    ///
-    /// [`SqlErrorKind::Identifier`] if `name` is empty or holds a NUL; `out` is then unchanged.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use databases_core::sql::Dialect;
-    /// let mut sql = String::from("SELECT * FROM ");
-    /// Dialect::MYSQL.push_identifier(&mut sql, "odd`name")?;
-    /// assert_eq!(sql, "SELECT * FROM `odd``name`");
-    /// # Ok::<(), databases_core::sql::SqlError>(())
-    /// ```
-    pub fn push_identifier(self, out: &mut String, name: &str) -> Result<(), SqlError> {
-        if name.is_empty() {
-            return Err(SqlError::new(SqlErrorKind::Identifier, "an identifier is empty"));
-        }
-        if let Some(at) = name.bytes().position(|byte| byte == 0) {
-            let message = format!("an identifier holds a NUL at byte {at}");
-            return Err(SqlError::new(SqlErrorKind::Identifier, message));
-        }
-        // Backticks need no mode on MySQL; `"` is the standard, and the only quote of PostgreSQL.
-        let quote = if self.kind == DialectKind::MySql { '`' } else { '"' };
-        out.reserve(name.len() + 2);
-        out.push(quote);
-        for letter in name.chars() {
-            if letter == quote {
-                out.push(quote);
-            }
-            out.push(letter);
-        }
-        out.push(quote);
-        Ok(())
     }
 }
