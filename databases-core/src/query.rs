@@ -17,8 +17,6 @@ pub struct Query<'q> {
     pub(crate) idents: Vec<Placed>,
     /// Values that came with the text: of [`Query::bind`], and of the query builder under reserved names.
     pub(crate) built: Params<'static>,
-    /// Whether a built statement has a RETURNING that MariaDB has and MySQL has not.
-    pub(crate) mariadb_returning: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) prepared: bool,
     pub(crate) allow_unused: bool,
@@ -38,7 +36,6 @@ pub fn sql<'q>(text: impl Into<Cow<'q, str>>) -> Query<'q> {
         text: text.into(),
         idents: Vec::new(),
         built: Params::new(),
-        mariadb_returning: false,
         timeout: None,
         prepared: true,
         allow_unused: false,

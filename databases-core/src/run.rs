@@ -104,15 +104,6 @@ impl Inner {
         Ok(worst)
     }
 
-    /// Refuses a built RETURNING on MySQL, which only a connection tells from MariaDB.
-    fn refuse_returning(&self, query: &Query<'_>) -> Result<()> {
-        if query.mariadb_returning && !self.config.connector.capabilities().returning {
-            let error = Error::new(ErrorKind::Unsupported, "this server has no RETURNING; MariaDB has");
-            return Err(error.with_effect(Effect::NotSent).with_hint("use last_insert_id()"));
-        }
-        Ok(())
-    }
-
     fn timeout_of(&self, query: &Query<'_>) -> Option<Duration> {
         query.timeout.or(self.options().statement_timeout)
     }
@@ -204,7 +195,6 @@ pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &Call<'
 impl Checked {
     /// The request for a session of `dialect`; checked again if that reads literals otherwise than was thought.
     fn request(self, inner: &Inner, dialect: Dialect, place: Place, call: Call<'_>) -> Result<Request> {
-        inner.refuse_returning(&call.query)?;
         let checked = if self.template.dialect() == dialect { self } else { check(inner, dialect, place, &call)? };
         let (sql, args) = call.params.arrange(checked.bound);
         let mut request = Request::new(sql, args, checked.template);
@@ -341,7 +331,6 @@ impl Handle {
         let inner = &self.session.inner;
         let conn = &*self.session.conn;
         inner.template(&query, conn.dialect(), self.place())?;
-        inner.refuse_returning(&query)?;
         // Nothing is sent for no rows, not even BEGIN.
         let Some(first) = rows.next() else { return Ok(0) };
         let own = Transaction::new(self.begin(&TransactionOptions::new()).await?);

@@ -152,6 +152,8 @@ trait Build {
 }
 
 /// Writes a statement that has values; `returning` says whether MariaDB gives rows for its kind.
+///
+/// Only a connection tells MariaDB from MySQL, whose backend calls a RETURNING unsupported, in a text as in this.
 fn built<S: sea_query::QueryStatementBuilder>(
     statement: &S,
     dialect: Dialect,
@@ -165,11 +167,10 @@ fn built<S: sea_query::QueryStatementBuilder>(
         }
         let mut writer = NamedWriter::new();
         write_for!(dialect, builder => statement.build_collect_any_into(&builder, &mut writer));
-        let mariadb_returning = clause.is_some();
         if let Some(clause) = clause {
             writer.append(clause);
         }
-        Ok(Query { mariadb_returning, ..writer.finish()? })
+        writer.finish()
     })
 }
 

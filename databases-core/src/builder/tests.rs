@@ -53,19 +53,17 @@ fn names_in_custom_expressions_stay() {
 }
 
 #[test]
-fn returning_is_written_for_mariadb_and_marked() {
+fn returning_is_written_for_mariadb() {
     let mut insert = insert();
-    assert!(!(&insert).into_query(Dialect::MYSQL).unwrap().mariadb_returning);
     insert.returning(Build::returning().exprs([Expr::col("a").add(1), Expr::cust(":n")]));
     let query = (&mut insert).into_query(Dialect::MYSQL).unwrap();
-    assert!(query.mariadb_returning);
     assert_eq!(
         query.text(),
         "INSERT INTO `t` (`a`, `b`) VALUES (:_databases_1, :_databases_2) RETURNING `a` + :_databases_returning_1, :n"
     );
     assert_eq!(query.built.len(), 3);
     let query = insert.into_query(Dialect::SQLITE).unwrap();
-    assert!(query.text().ends_with(r#"RETURNING "a" + :_databases_3, :n"#) && !query.mariadb_returning);
+    assert!(query.text().ends_with(r#"RETURNING "a" + :_databases_3, :n"#));
     let delete = Build::delete().from_table("t").returning_col(("t", "a")).to_owned();
     assert_eq!(text(&delete, Dialect::MYSQL), "DELETE FROM `t` RETURNING `t`.`a`");
     assert!(text(QueryStatement::Delete(delete), Dialect::MYSQL).ends_with("RETURNING `t`.`a`"));

@@ -222,6 +222,20 @@ macro_rules! conformance {
             query_builder::built_statements_run_on_every_backend [FullSql];
             query_builder::names_in_built_statements_are_parameters [FullSql];
             query_builder::built_statements_are_kept_prepared [FullSql];
+            statement_kinds::select_statements_of_many_shapes_run [FullSql];
+            statement_kinds::insert_update_and_delete_statements_of_many_shapes_run [FullSql];
+            statement_kinds::with_queries_run [FullSql];
+            statement_kinds::explain_statements_run [FullSql];
+            statement_kinds::returning_is_written_where_the_server_has_it [FullSql];
+            statement_kinds::table_statements_run [FullSql];
+            statement_kinds::index_and_foreign_key_statements_run [FullSql];
+            statement_kinds::types_and_extensions_are_statements_of_postgresql [FullSql];
+            statement_kinds::values_of_the_builder_come_back [FullSql];
+            composing::filters_orders_and_limits_are_pushed_as_they_are_asked_for [FullSql];
+            composing::odd_names_are_quoted_and_come_back [FullSql];
+            composing::an_identifier_that_is_no_name_is_an_error_before_anything_is_sent [FullSql];
+            composing::bound_values_stand_beside_those_of_the_call [FullSql];
+            composing::a_mistake_is_shown_in_the_text_as_it_was_put_together [FullSql];
         }
     };
 }

@@ -24,6 +24,8 @@ mod list;
 #[doc(hidden)]
 pub mod bulk;
 #[doc(hidden)]
+pub mod composing;
+#[doc(hidden)]
 pub mod errors;
 #[doc(hidden)]
 pub mod force_rollback;
@@ -47,6 +49,8 @@ pub mod results;
 pub mod rows;
 #[doc(hidden)]
 pub mod sessions;
+#[doc(hidden)]
+pub mod statement_kinds;
 #[doc(hidden)]
 pub mod stopping;
 #[doc(hidden)]
