@@ -1,4 +1,5 @@
 //! Statements made with sea-query, which spells them for the server at hand: wherever SQL text goes, they go too.
+//! And text that is put together as a request asks for it, with values that stay parameters and names that are quoted.
 //!
 //! ```text
 //! cargo run --example query_builder
@@ -9,7 +10,7 @@ use databases::sea_query::{
     ColumnDef, Expr, ExprTrait, ForeignKey, ForeignKeyAction, Func, Index, JoinType, Order, Query, SelectStatement,
     Table,
 };
-use databases::{Database, Executor, FromRow, params};
+use databases::{Database, Executor, FromRow, Query as Text, ident, list, params, sql};
 
 #[derive(Debug, FromRow)]
 struct Shelf {
@@ -61,6 +62,18 @@ fn search(title: Option<&str>, since: Option<i32>) -> SelectStatement {
     select
 }
 
+/// The same without a builder. `sort_by` may come from anywhere: it is one name in quotes, whatever is in it.
+fn search_as_text(title: Option<&str>, years: &[i32], sort_by: &str) -> Text<'static> {
+    let mut query = sql("SELECT title, year FROM ").push(ident("example_books")).push(" WHERE year > :since");
+    if let Some(title) = title {
+        query = query.push(" AND title LIKE :title").bind("title", format!("%{title}%"));
+    }
+    if !years.is_empty() {
+        query = query.push(" AND year IN (:years)").bind("years", list(years.to_vec()));
+    }
+    query.push(" ORDER BY ").push(ident(sort_by)).push(" LIMIT :n").bind("n", 10)
+}
+
 #[tokio::main]
 async fn main() -> databases::Result<()> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "sqlite::memory:".to_owned());
@@ -101,6 +114,16 @@ async fn main() -> databases::Result<()> {
         let titles: Vec<_> = found.iter().map(|(title, _)| title.as_str()).collect();
         println!("title like {title:?}, since {since:?}: {titles:?}");
     }
+
+    for (title, years, sort_by) in [(None, &[][..], "title"), (Some("The"), &[1971, 1974][..], "year")] {
+        let query = search_as_text(title, years, sort_by);
+        // What was bound where it was pushed stands beside what is given here.
+        let found: Vec<(String, i32)> = db.fetch_all(&query, params! { since: 1900 }).await?;
+        println!("sorted by {sort_by}: {found:?}");
+    }
+    let mistake = search_as_text(None, &[], "title; DROP TABLE example_books");
+    let error = db.fetch_all::<(String, i32)>(&mistake, params! { since: 1900 }).await.unwrap_err();
+    println!("sorted by what is no column: {:?}", error.kind());
 
     // Joins and aggregates; a statement may be passed by value, by `&` and by `&mut`.
     let shelves = Query::select()

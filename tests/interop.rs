@@ -8,6 +8,9 @@
 #[cfg(feature = "bigdecimal")]
 #[path = "interop/bigdecimal.rs"]
 mod bigdecimal;
+#[cfg(feature = "query-builder")]
+#[path = "interop/built.rs"]
+mod built;
 #[cfg(feature = "chrono")]
 #[path = "interop/chrono.rs"]
 mod chrono;

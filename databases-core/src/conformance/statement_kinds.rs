@@ -317,7 +317,7 @@ pub async fn types_and_extensions_are_statements_of_postgresql(f: &Fixture) -> R
         .expr(Expr::col("m").count())
         .from(Alias::new(&t))
         .and_where(Expr::cust_with_values(
-            "m = ANY (?)",
+            "m = ANY ($1)",
             [Value::Array(ArrayType::Enum(Box::new(mood.as_str().into())), Some(Box::new(vec![value("glad")])))],
         ))
         .take();
