@@ -111,7 +111,8 @@ fn unsupported(dialect: Dialect, what: &str) -> Error {
 /// sea-query has no other way to say that it cannot write a statement, and hides most of what statements hold, so that
 /// not everything can be looked for beforehand: what can be is refused by [`probe`] and [`schema`], without a panic and
 /// its message on stderr. The rest is an ALTER TABLE that SQLite does not have, a WITH that lacks its parts, an alias
-/// on a table that is changed, and MySQL's DROP INDEX IF EXISTS. Its messages name parts of SQL, never a value.
+/// on a table that is changed, and MySQL's DROP INDEX IF EXISTS; with `panic = "abort"` these end the process. Its
+/// messages name parts of SQL, never a value.
 fn guarded<T>(dialect: Dialect, write: impl FnOnce() -> Result<T>) -> Result<T> {
     // A statement is only read, and a writer is dropped with the panic.
     catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| {
