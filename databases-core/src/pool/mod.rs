@@ -154,7 +154,8 @@ impl Inner {
         let single = config.connector.single_connection() || config.options.force_rollback;
         let max = config.options.limit(config.connector.single_connection())?;
         let types = &config.types;
-        if !(types.codecs.is_empty() && types.preload.is_empty()) && !config.connector.capabilities().type_codecs {
+        let wants_types = !types.codecs.is_empty() || !types.preload.is_empty();
+        if wants_types && !config.connector.capabilities().type_codecs {
             let message = format!("{} has no types beyond those that are known", config.backend);
             return Err(Error::new(ErrorKind::Unsupported, message)
                 .with_hint("leave out codec() and preload_types(), or use them only where the URL says postgres"));
