@@ -3,7 +3,7 @@
 //! The rule is exactness: a conversion gives back what the server holds, or an error. What differs between servers
 //! (SQLite has no dates, MySQL no booleans) is bridged here, once, by the Rust type that is asked for.
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
 use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable};
 
@@ -87,6 +87,12 @@ macro_rules! integers {
                         };
                         wide.ok_or_else(|| out_of_range::<Self>(&value))
                     }
+                    // What an integer becomes in a REAL column of SQLite.
+                    ValueRef::Float(v) if v.fract() == 0.0 => {
+                        let whole = only_integer(*v).ok_or_else(|| ambiguous_integer::<Self>(&value))?;
+                        whole.try_into().map_err(|_| out_of_range::<Self>(&value))
+                    }
+                    ValueRef::Text(v) => v.parse().map_err(|_| unparsable::<Self>(&value)),
                     _ => Err(mismatch::<Self>(&value)),
                 }
             }
@@ -96,15 +102,34 @@ macro_rules! integers {
 
 integers!(i8, i16, i32, i64, u16, u32, u64);
 
+/// The one integer that became this whole number; from 2^53 on there are several.
+fn only_integer(v: f64) -> Option<i64> {
+    const SEVERAL: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    (v.abs() < SEVERAL).then_some(v as i64)
+}
+
+#[cold]
+fn ambiguous_integer<T>(value: &ValueRef<'_>) -> Error {
+    out_of_range::<T>(value)
+        .with_hint("from 2^53 on one floating point number stands for several integers; ask for f64")
+}
+
 impl FromValue for f64 {
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
-        const EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
+        // The cast back saturates, in a type where no integer of 64 bits does.
+        let exact = |wide: i128| {
+            let float = wide as f64;
+            if float as i128 == wide { Ok(float) } else { Err(out_of_range::<Self>(&value)) }
+        };
         match &value {
             ValueRef::Float(v) => Ok(*v),
-            ValueRef::Int(v) if v.unsigned_abs() <= EXACT => Ok(*v as f64),
-            ValueRef::UInt(v) if *v <= EXACT => Ok(*v as f64),
+            ValueRef::Int(v) => exact((*v).into()),
+            ValueRef::UInt(v) => exact((*v).into()),
             ValueRef::Decimal(v) => v.to_f64_exact().ok_or_else(|| out_of_range::<Self>(&value)),
-            ValueRef::Int(_) | ValueRef::UInt(_) => Err(out_of_range::<Self>(&value)),
+            ValueRef::Text(v) => {
+                let number: Decimal = v.parse().map_err(|_| unparsable::<Self>(&value))?;
+                number.to_f64_exact().ok_or_else(|| out_of_range::<Self>(&value))
+            }
             _ => Err(mismatch::<Self>(&value)),
         }
     }
@@ -139,6 +164,10 @@ impl FromValue for String {
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
         match value {
             ValueRef::Text(v) | ValueRef::Json(v) => Ok(v.to_owned()),
+            ValueRef::Bytes(v) if std::str::from_utf8(v).is_err() => {
+                Err(Error::new(ErrorKind::Decode, "bytes that are not valid UTF-8 cannot be read as String")
+                    .with_hint("ask for Vec<u8>"))
+            }
             _ => Err(mismatch::<Self>(&value)),
         }
     }
@@ -173,13 +202,19 @@ impl FromValue for Uuid {
 }
 
 macro_rules! parsed_from_text {
-    ($($type:ident $(, $also:ident($v:ident) => $convert:expr)*;)*) => {$(
+    ($($type:ident $(: $hint:literal)? $(, $also:ident($v:ident) => $convert:expr)*;)*) => {$(
         impl FromValue for $type {
             fn from_value(value: ValueRef<'_>) -> Result<Self> {
                 match &value {
                     ValueRef::$type(v) => Ok(*v),
                     $(ValueRef::$also($v) => Ok($convert),)*
-                    ValueRef::Text(v) => v.parse().map_err(|_| unparsable::<Self>(&value)),
+                    ValueRef::Text(v) => {
+                        v.parse().map_err(|error| unparsable::<Self>(&value).with_hint(format!("{error}")))
+                    }
+                    ValueRef::Int(_) | ValueRef::UInt(_) | ValueRef::Float(_) | ValueRef::Decimal(_) => {
+                        Err(mismatch::<Self>(&value).with_hint(NUMBER))
+                    }
+                    $(ValueRef::Interval(_) => Err(mismatch::<Self>(&value).with_hint($hint)),)?
                     _ => Err(mismatch::<Self>(&value)),
                 }
             }
@@ -187,13 +222,17 @@ macro_rules! parsed_from_text {
     )*};
 }
 
+/// What a number counts is not told: SQLite's `julianday` counts days, its `unixepoch` seconds, others milliseconds.
+const NUMBER: &str = "only text like 2024-12-31 or 23:59:59 is read; turn the number into it in the statement, as \
+                      datetime(…, 'unixepoch') does";
+
 // Every session of ours is in UTC, so a timestamp without zone and an instant hold the same reading.
 parsed_from_text! {
     Date;
-    Time;
+    Time: "a span beyond a day or before 00:00 is no time of day; ask for Interval";
     DateTime, Timestamp(v) => v.to_utc();
     Timestamp, DateTime(v) => v.assume_utc();
-    Interval;
+    Interval, Time(v) => Interval::new(0, 0, v.micros());
 }
 
 impl<T: FromValue> FromValue for Option<T> {
@@ -220,6 +259,66 @@ mod tests {
         assert_eq!(u64::from_value(ValueRef::Int(-1)).unwrap_err().kind(), ErrorKind::Decode);
         assert_eq!(i64::from_value(ValueRef::Decimal("5.00".parse().unwrap())).unwrap(), 5);
         assert!(i64::from_value(ValueRef::Decimal("5.5".parse().unwrap())).is_err());
+    }
+
+    #[test]
+    fn whole_floats_and_texts_of_digits_are_integers_where_that_is_exact() {
+        for (value, read) in [(0.0, 0), (-0.0, 0), (-3.0, -3), (9_007_199_254_740_991.0, 9_007_199_254_740_991)] {
+            assert_eq!(i64::from_value(ValueRef::Float(value)).unwrap(), read);
+        }
+        for value in [0.5, f64::NAN, f64::INFINITY, 9_007_199_254_740_992.0, -9_007_199_254_740_992.0, 1e300] {
+            assert_eq!(i64::from_value(ValueRef::Float(value)).unwrap_err().kind(), ErrorKind::Decode, "{value}");
+        }
+        assert!(u64::from_value(ValueRef::Float(-1.0)).is_err() && i8::from_value(ValueRef::Float(128.0)).is_err());
+        assert_eq!(u64::from_value(ValueRef::Text("18446744073709551615")).unwrap(), u64::MAX);
+        assert_eq!(i64::from_value(ValueRef::Text("-7")).unwrap(), -7);
+        for text in ["", " 7", "7.0", "1e2", "0x7", "٧", "18446744073709551616"] {
+            assert!(u64::from_value(ValueRef::Text(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn floats_are_read_from_integers_and_texts_that_they_hold_exactly() {
+        for value in [0, -1, 1 << 53, (1 << 53) + 2, 1_000_000_000_000_000_000, i64::MIN] {
+            assert_eq!(f64::from_value(ValueRef::Int(value)).unwrap() as i128, value.into());
+        }
+        assert!(f64::from_value(ValueRef::Int((1 << 53) + 1)).is_err());
+        assert!(f64::from_value(ValueRef::Int(i64::MAX)).is_err());
+        assert!(f64::from_value(ValueRef::UInt(u64::MAX)).is_err());
+        assert_eq!(f64::from_value(ValueRef::Text("0.1")).unwrap(), 0.1);
+        assert_eq!(f64::from_value(ValueRef::Text("1e5")).unwrap(), 1e5);
+        for text in ["", "x", "nan", "0.12345678901234567890", "1e400"] {
+            assert!(f64::from_value(ValueRef::Text(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_spans_and_spans_are_no_times() {
+        let time = Time::from_hms_micro(1, 2, 3, 4).unwrap();
+        assert_eq!(Interval::from_value(ValueRef::Time(time)).unwrap(), Interval::new(0, 0, 3_723_000_004));
+        let error = Time::from_value(ValueRef::Interval(Interval::new(0, 0, -1))).unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.ends_with("ask for Interval")), "{error:?}");
+    }
+
+    #[test]
+    fn numbers_are_no_dates_and_the_form_that_is_read_is_named() {
+        for value in [ValueRef::Int(1_704_067_200), ValueRef::Float(2_460_310.5)] {
+            let error = DateTime::from_value(value).unwrap_err();
+            assert!(error.hint().is_some_and(|hint| hint.contains("unixepoch")), "{error:?}");
+        }
+        let error = Date::from_value(ValueRef::Text("31.12.2024")).unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.starts_with("expected a date like 2024-12-31")), "{error:?}");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_say_so_as_a_string() {
+        let error = String::from_value(ValueRef::Bytes(b"a\xff")).unwrap_err();
+        assert_eq!(error.to_string(), "bytes that are not valid UTF-8 cannot be read as String");
+        assert_eq!(Vec::<u8>::from_value(ValueRef::Bytes(b"a\xff")).unwrap(), b"a\xff");
+        assert_eq!(
+            String::from_value(ValueRef::Bytes(b"a")).unwrap_err().to_string(),
+            "bytes cannot be read as String"
+        );
     }
 
     #[test]
