@@ -87,7 +87,7 @@ impl Connector for MySqlConnector {
 
     async fn connect(&self, context: ConnectContext) -> Result<Arc<dyn BackendConnection>> {
         let opts = self.options.resolve(context.password).await?;
-        let connection = Connection::open(opts, &self.options.at(), self.options.statement_cache_size).await?;
+        let connection = Connection::open(opts, &self.options).await?;
         self.is_mariadb.store(connection.info().product == "MariaDB", Ordering::Relaxed);
         if self.options.is_plaintext_over_network() {
             tracing::warn!(

@@ -6,6 +6,7 @@ use databases_core::{Column, Columns, Result, RowBatch, ValueRef};
 use mysql_async::Value;
 use mysql_async::consts::ColumnFlags;
 
+use crate::options::ZeroDates;
 use crate::types::{self, CellType};
 
 /// The columns of a result: planned once, kept with the prepared statement.
@@ -13,14 +14,15 @@ pub(crate) struct Layout {
     source: Arc<[mysql_async::Column]>,
     columns: Arc<Columns>,
     cells: Box<[CellType]>,
+    zero_dates: ZeroDates,
 }
 
 impl Layout {
-    pub(crate) fn new(source: Arc<[mysql_async::Column]>) -> Self {
+    pub(crate) fn new(source: Arc<[mysql_async::Column]>, zero_dates: ZeroDates) -> Self {
         let describe = |column: &mysql_async::Column| Column::new(column.name_str(), types::type_name(column));
         let columns = Arc::new(Columns::new(source.iter().map(describe).collect()));
         let cells = source.iter().map(CellType::of).collect();
-        Self { source, columns, cells }
+        Self { source, columns, cells, zero_dates }
     }
 
     /// The place of the AUTO_INCREMENT column of `table`, and no other column's of that kind.
@@ -67,7 +69,7 @@ impl RowBatch for Rows {
         let (Some(kind), Some(named)) = (self.layout.cells.get(column), self.layout.columns.get(column)) else {
             return Ok(ValueRef::Null);
         };
-        types::cell(value, *kind, named.type_name_ref())
+        types::cell(value, *kind, named.type_name_ref(), self.layout.zero_dates)
     }
 
     fn raw(&self, row: usize, column: usize) -> Option<&[u8]> {

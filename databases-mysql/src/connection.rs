@@ -23,6 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use crate::error;
+use crate::options::Options;
 use crate::session::{BATCH_ROWS, Session, Take};
 use crate::shared::Shared;
 use crate::stream;
@@ -165,13 +166,14 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects, and sets the session up; `at` is where, for errors.
-    pub(crate) async fn open(opts: Opts, at: &str, statement_cache_size: usize) -> Result<Self> {
-        let fault = |fault| error::connect(fault, at);
+    /// Connects with `opts`, which is `options` with the addresses, and sets the session up.
+    pub(crate) async fn open(opts: Opts, options: &Options) -> Result<Self> {
+        let at = options.at();
+        let fault = |fault| error::connect(fault, &at);
         let conn = Conn::new(opts.clone()).await.map_err(fault)?;
         let killer = Killer { opts, id: conn.id() };
         let shared = Arc::new(Shared::default());
-        let (session, info) = Session::open(conn, statement_cache_size, shared.clone()).await.map_err(fault)?;
+        let (session, info) = Session::open(conn, options, shared.clone()).await.map_err(fault)?;
         let (alive, gone) = oneshot::channel::<()>();
         let sentinel = Sentinel(shared.clone());
         tokio::spawn(async move {

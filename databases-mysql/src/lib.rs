@@ -73,6 +73,7 @@ mod connection;
 mod error;
 mod keys;
 mod options;
+mod packet;
 mod session;
 mod shared;
 mod stream;

@@ -14,7 +14,7 @@ use mysql_async::{Opts, OptsBuilder};
 use crate::error;
 
 /// The URL keys of this backend.
-pub(crate) const KEYS: &[&str] = &["sslmode", "ssl-mode", "charset", "socket"];
+pub(crate) const KEYS: &[&str] = &["sslmode", "ssl-mode", "charset", "socket", "zero_dates"];
 
 const DEFAULT_PORT: u16 = 3306;
 const SSL_MODES: &str = "`disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`";
@@ -32,6 +32,13 @@ pub(crate) enum Place {
     Socket(PathBuf),
 }
 
+/// What a date with a zero month or day is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ZeroDates {
+    Error,
+    Null,
+}
+
 /// Everything needed to connect, but the addresses.
 #[derive(Clone)]
 pub(crate) struct Options {
@@ -41,6 +48,7 @@ pub(crate) struct Options {
     database: Option<String>,
     tls_preferred: bool,
     pub(crate) statement_cache_size: usize,
+    pub(crate) zero_dates: ZeroDates,
 }
 
 impl Options {
@@ -59,6 +67,10 @@ impl Options {
             database: url.database().map(str::to_owned),
             tls_preferred,
             statement_cache_size,
+            zero_dates: match options.take_enum("zero_dates", &["error", "null"])? {
+                Some("null") => ZeroDates::Null,
+                _ => ZeroDates::Error,
+            },
         })
     }
 
@@ -230,6 +242,15 @@ mod tests {
         assert_eq!(options("mysql://a,b/d").err().unwrap().kind(), ErrorKind::Unsupported);
         assert_eq!(options("mysql://db.example/d?socket=/run/x.sock").err().unwrap().kind(), ErrorKind::Url);
         assert_eq!(options("mysql://localhost/d?socket=x.sock").err().unwrap().kind(), ErrorKind::Url);
+    }
+
+    #[test]
+    fn zero_dates_are_errors_unless_null_is_asked_for() {
+        assert_eq!(options("mysql://h/d").unwrap().zero_dates, ZeroDates::Error);
+        assert_eq!(options("mysql://h/d?zero_dates=error").unwrap().zero_dates, ZeroDates::Error);
+        assert_eq!(options("mysql://h/d?zero_dates=null").unwrap().zero_dates, ZeroDates::Null);
+        let error = options("mysql://h/d?zero_dates=NULL").err().unwrap();
+        assert!(error.kind() == ErrorKind::Url && error.to_string().contains("`null`"), "{error}");
     }
 
     #[test]

@@ -15,9 +15,10 @@ use mysql_async::{Conn, Params, QueryResult, Statement, Value};
 use crate::batch::{Layout, Rows, weight};
 use crate::cache::{Prepared, StatementCache, shield};
 use crate::keys::{Keys, LookUp, Target};
+use crate::options::{Options, ZeroDates};
 use crate::shared::Shared;
 use crate::text::{hides_id, inserted_table, may_begin, names_sql_mode};
-use crate::{error, types};
+use crate::{error, packet, types};
 
 /// Sets the session up and tells what it is, in one round trip. Every word is ours.
 ///
@@ -28,10 +29,6 @@ const SETUP: &str = "SET NAMES utf8mb4, time_zone = '+00:00', autocommit = 1, \
 const ASK_MODE: &str = "SELECT @@sql_mode";
 /// The cheapest statement whose answer is an OK packet with flags.
 const ASK_STATE: &str = "DO 0";
-/// What one execute packet may hold before the driver sends the values apart.
-const MAX_INLINE: u64 = 0xff_ffff;
-/// Header, null bitmap and types: more than they need.
-const PACKET_OVERHEAD: u64 = 64;
 
 /// Rows of a batch: enough to spread its cost, few enough for a sink that stops early.
 pub(crate) const BATCH_ROWS: usize = 1024;
@@ -86,19 +83,28 @@ pub(crate) struct Session {
     is_mysql: bool,
     /// The session was in other hands, so that its state must be asked for first.
     stale: bool,
+    zero_dates: ZeroDates,
 }
 
 impl Session {
     /// Takes a fresh connection and gives it the session defaults.
     pub(crate) async fn open(
         conn: Conn,
-        cache_size: usize,
+        options: &Options,
         shared: Arc<Shared>,
     ) -> mysql_async::Result<(Self, ServerInfo)> {
-        let cache = StatementCache::new(cache_size);
-        let keys = Keys::new();
+        let (cache, keys) = (StatementCache::new(options.statement_cache_size), Keys::new());
         let conn = Some(conn);
-        let mut session = Self { conn, cache, keys, shared, max_packet: u64::MAX, is_mysql: true, stale: false };
+        let mut session = Self {
+            conn,
+            cache,
+            keys,
+            shared,
+            max_packet: u64::MAX,
+            is_mysql: true,
+            stale: false,
+            zero_dates: options.zero_dates,
+        };
         let info = session.set_up().await?;
         Ok((session, info))
     }
@@ -167,8 +173,8 @@ impl Session {
     /// Runs a statement and gives its rows to `take`.
     pub(crate) async fn execute(&mut self, request: Request, take: &mut impl Take) -> Result<ExecResult> {
         let Request { sql, args, template, prepared, .. } = request;
-        let values = types::bind(args)?;
-        self.check_size(&sql, &values)?;
+        let values = types::bind(args, self.is_mysql)?;
+        packet::check(self.max_packet, &sql, &values)?;
         self.refresh_if_stale().await?;
         self.keys.watch(template.class(), &sql);
         let answer = self.attempt(&sql, values, &template, prepared, take).await;
@@ -206,7 +212,7 @@ impl Session {
         prepared: bool,
         take: &mut impl Take,
     ) -> Result<Answer, Fault> {
-        let keep = prepared && self.cache.is_enabled();
+        let (keep, zero_dates) = (prepared && self.cache.is_enabled(), self.zero_dates);
         let (statement, mut layout) = match self.statement(sql, &values, keep).await {
             Ok(found) => found,
             Err(Fault::NotRun(fault))
@@ -215,7 +221,7 @@ impl Session {
                     && template.statements() == 1 =>
             {
                 let result = self.conn()?.query_iter(&**sql).await.map_err(begun)?;
-                return Ok(read(result, &mut None, None, take).await?);
+                return Ok(read(result, &mut None, zero_dates, None, take).await?);
             }
             Err(fault) => return Err(fault),
         };
@@ -229,7 +235,7 @@ impl Session {
         let known = layout.clone();
         let inserted = inserted_table(template);
         let answer = match self.conn()?.exec_iter(&statement, Params::Positional(values)).await {
-            Ok(result) => read(result, &mut layout, inserted.as_deref(), take).await.map_err(Fault::Driver),
+            Ok(result) => read(result, &mut layout, zero_dates, inserted.as_deref(), take).await.map_err(Fault::Driver),
             Err(fault) => Err(begun(fault)),
         };
         let gone = match &answer {
@@ -296,30 +302,6 @@ impl Session {
         let one = matches!(verb, Verb::Insert | Verb::Replace) && ok.affected_rows() == 1 && !hides_id(sql);
         let id = if one { ok.last_insert_id().filter(|id| *id != 0) } else { None };
         ExecResult::new(ok.affected_rows(), id.and_then(|id| i64::try_from(id).ok()))
-    }
-
-    /// A packet that is larger than the server takes makes it close the connection, so it is not sent.
-    fn check_size(&self, sql: &str, values: &[Value]) -> Result<()> {
-        let too_large = |what: &str| {
-            Err(Error::new(
-                ErrorKind::LimitExceeded,
-                format!("{what} is larger than the server's max_allowed_packet of {} bytes", self.max_packet),
-            ))
-        };
-        if sql.len() as u64 + PACKET_OVERHEAD > self.max_packet {
-            return too_large("the statement");
-        }
-        let sizes = || values.iter().map(|value| value.bin_len() + 3);
-        let total = sizes().sum::<u64>() + PACKET_OVERHEAD;
-        if total > MAX_INLINE {
-            // Each value goes by itself, in pieces; the server limits the whole of one.
-            if sizes().any(|size| size + PACKET_OVERHEAD > self.max_packet) {
-                return too_large("a parameter");
-            }
-        } else if total > self.max_packet {
-            return too_large("the sum of the parameters");
-        }
-        Ok(())
     }
 
     /// Turns `fault` into an error, and finds out what became of the transaction.
@@ -471,7 +453,7 @@ impl Session {
 
     /// Runs a script; the server takes it apart.
     pub(crate) async fn script(&mut self, sql: &str) -> Result<()> {
-        self.check_size(sql, &[])?;
+        packet::check(self.max_packet, sql, &[])?;
         self.refresh_if_stale().await?;
         self.keys.watch_any(sql);
         let mut done = 0;
@@ -545,6 +527,7 @@ impl Session {
 async fn read<P: Protocol>(
     mut result: QueryResult<'_, 'static, P>,
     layout: &mut Option<Arc<Layout>>,
+    zero_dates: ZeroDates,
     inserted: Option<&str>,
     take: &mut impl Take,
 ) -> mysql_async::Result<Answer> {
@@ -556,7 +539,7 @@ async fn read<P: Protocol>(
         }
         let layout = match layout {
             Some(layout) if layout.fits(&columns) => layout.clone(),
-            _ => layout.insert(Arc::new(Layout::new(columns))).clone(),
+            _ => layout.insert(Arc::new(Layout::new(columns, zero_dates))).clone(),
         };
         let id = inserted.and_then(|table| layout.counted(table));
         let (mut count, mut bytes, mut given) = (0, 0, false);

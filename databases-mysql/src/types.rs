@@ -4,38 +4,46 @@
 //! prepared) has text for everything, which is read by the column's type.
 
 use databases_core::types::{Date, DateTime, Decimal, Interval, Time};
-use databases_core::{Arg, Error, ErrorKind, Result, TypeName, Value as Ours, ValueRef};
+use databases_core::{Arg, Array, ArrayShape, Error, ErrorKind, Result, TypeName, Value as Ours, ValueRef};
 use mysql_async::consts::{ColumnFlags, ColumnType};
 use mysql_async::{Column, Value};
+
+use crate::options::ZeroDates;
 
 /// The character set of bytes.
 const BINARY: u16 = 63;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
+/// 838:59:59, the end of TIME on MySQL.
+/// <https://dev.mysql.com/doc/refman/9.4/en/time.html>
+const LAST_TIME: i64 = (838 * 3600 + 59 * 60 + 59) * MICROS_PER_SECOND;
+/// MariaDB's TIME ends a second less a microsecond later.
+/// <https://mariadb.com/docs/server/reference/data-types/date-and-time-data-types/time>
+const LAST_TIME_OF_MARIADB: i64 = LAST_TIME + MICROS_PER_SECOND - 1;
 
 /// The values of a statement, to be sent in the binary protocol.
 ///
 /// # Errors
 ///
 /// `Encode` for a value that MySQL has no form for; names its position, never the value.
-pub(crate) fn bind(args: Vec<Arg>) -> Result<Vec<Value>> {
+pub(crate) fn bind(args: Vec<Arg>, is_mysql: bool) -> Result<Vec<Value>> {
+    let last_time = if is_mysql { LAST_TIME } else { LAST_TIME_OF_MARIADB };
     let bind_one = |(index, arg): (usize, Arg)| {
-        bind_value(arg.value).map_err(|error| error.context(format_args!("parameter {}", index + 1)))
+        bind_value(arg.value, last_time).map_err(|error| error.context(format_args!("parameter {}", index + 1)))
     };
     args.into_iter().enumerate().map(bind_one).collect()
 }
 
-fn bind_value(value: Ours) -> Result<Value> {
-    let refuse = |what: &str| Err(Error::new(ErrorKind::Encode, format!("MySQL has no {what}")));
+fn bind_value(value: Ours, last_time: i64) -> Result<Value> {
     Ok(match value {
         Ours::Null => Value::NULL,
         Ours::Bool(v) => Value::Int(v.into()),
         Ours::Int(v) => Value::Int(v),
         Ours::UInt(v) => Value::UInt(v),
         Ours::Float(v) if v.is_finite() => Value::Double(v),
-        Ours::Float(_) => return refuse("NaN and no infinity"),
+        Ours::Float(_) => return Err(no_form("NaN and no infinity", NUMBER_HINT)),
         Ours::Decimal(v) if v.is_finite() => Value::Bytes(v.as_str().as_bytes().to_vec()),
-        Ours::Decimal(_) => return refuse("decimal NaN and no infinity"),
+        Ours::Decimal(_) => return Err(no_form("decimal NaN and no infinity", NUMBER_HINT)),
         Ours::Text(v) => Value::Bytes(v.into_bytes()),
         Ours::Bytes(v) => Value::Bytes(v),
         // The driver has no DATE parameter, only DATETIME, and `SELECT :v` would give that back.
@@ -43,21 +51,55 @@ fn bind_value(value: Ours) -> Result<Value> {
             let (year, month, day) = in_range(v)?;
             Value::Bytes(format!("{year:04}-{month:02}-{day:02}").into_bytes())
         }
-        Ours::Time(v) => {
-            // 24:00:00 is an hour of 24 for MySQL too.
-            let (hour, minute, second, micro) = v.hms_micro();
-            Value::Time(false, 0, hour, minute, second, micro)
-        }
+        // 24:00:00 is a day for MySQL too.
+        Ours::Time(v) => bind_time(v.micros()),
+        Ours::Interval(v) => bind_time(span(v, last_time)?),
         Ours::DateTime(v) => bind_datetime(v)?,
         Ours::Timestamp(v) => bind_datetime(v.to_utc())?,
         Ours::Uuid(v) => Value::Bytes(v.to_string().into_bytes()),
         Ours::Json(v) => Value::Bytes(v.into_string().into_bytes()),
         // What was read as such is bound as such.
         Ours::Other(v) => Value::Bytes(v.bytes),
-        Ours::Interval(_) => return refuse("interval type; bind a number and write INTERVAL in the statement"),
-        Ours::Array(_) => return refuse("array type; use `list(..)` behind IN, or JSON"),
-        _ => return refuse("form for this value"),
+        Ours::Array(v) => return Err(no_arrays(&v)),
+        _ => return Err(no_form("form for this value", "bind text or bytes")),
     })
+}
+
+const NUMBER_HINT: &str = "bind NULL, or text";
+
+fn no_form(what: &str, hint: &'static str) -> Error {
+    Error::new(ErrorKind::Encode, format!("MySQL has no {what}")).with_hint(hint)
+}
+
+fn no_arrays(array: &Array) -> Error {
+    match array.shape() {
+        ArrayShape::Range { .. } | ArrayShape::EmptyRange => no_form("ranges", "bind the bounds one by one"),
+        ArrayShape::Record | ArrayShape::Tuple => no_form("records", "bind the fields one by one, or JSON"),
+        _ => no_form("arrays", "use list(..) where a list is meant, as in IN (:ids), or bind JSON"),
+    }
+}
+
+/// The microseconds of a span of time that a TIME holds.
+fn span(value: Interval, last_time: i64) -> Result<i64> {
+    if !value.is_finite() {
+        return Err(no_form("infinite spans of time", "bind NULL"));
+    }
+    if value.months != 0 {
+        let hint = "bind a number and write INTERVAL :n MONTH in the statement";
+        return Err(no_form("spans of months, only TIME", hint));
+    }
+    let days = i64::from(value.days) * MICROS_PER_DAY;
+    match days.checked_add(value.micros) {
+        Some(micros) if (-last_time..=last_time).contains(&micros) => Ok(micros),
+        _ => Err(no_form("spans of time beyond 838:59:59", "bind a number of seconds")),
+    }
+}
+
+fn bind_time(micros: i64) -> Value {
+    let span = micros.unsigned_abs();
+    let (seconds, micro) = (span / 1_000_000, (span % 1_000_000) as u32);
+    let [hour, minute, second] = [seconds / 3600 % 24, seconds / 60 % 60, seconds % 60].map(|part| part as u8);
+    Value::Time(micros < 0, (seconds / 86_400) as u32, hour, minute, second, micro)
 }
 
 fn bind_datetime(value: DateTime) -> Result<Value> {
@@ -70,13 +112,14 @@ fn bind_datetime(value: DateTime) -> Result<Value> {
 fn in_range(date: Date) -> Result<(u16, u8, u8)> {
     let (year, month, day) = date.ymd().ok_or_else(infinite)?;
     match u16::try_from(year) {
-        Ok(year @ 0..=9999) => Ok((year, month, day)),
-        _ => Err(Error::new(ErrorKind::Encode, "MySQL has no years before 0 and after 9999")),
+        // The server takes most days of a year 0, and counts some of them wrongly: it has no 0000-02-29.
+        Ok(year @ 1..=9999) => Ok((year, month, day)),
+        _ => Err(no_form("years before 1 and after 9999", "bind NULL, or text")),
     }
 }
 
 fn infinite() -> Error {
-    Error::new(ErrorKind::Encode, "MySQL has no infinite dates")
+    no_form("infinite dates", "bind NULL")
 }
 
 /// What the cells of a column are.
@@ -180,11 +223,16 @@ pub(crate) fn type_name(column: &Column) -> String {
 ///
 /// # Errors
 ///
-/// `Decode` for a zero date, and for text that does not have the form of its type.
-pub(crate) fn cell<'a>(value: &'a Value, kind: CellType, type_name: &'a TypeName) -> Result<ValueRef<'a>> {
+/// `Decode` for a zero date unless `zero_dates` says otherwise, and for text that does not have the form of its type.
+pub(crate) fn cell<'a>(
+    value: &'a Value,
+    kind: CellType,
+    type_name: &'a TypeName,
+    zero_dates: ZeroDates,
+) -> Result<ValueRef<'a>> {
     match value {
         Value::NULL => Ok(ValueRef::Null),
-        Value::Bytes(bytes) => bytes_cell(bytes, kind, type_name),
+        Value::Bytes(bytes) => bytes_cell(bytes, kind, type_name, zero_dates),
         // The driver gives an unsigned number as signed where it fits.
         Value::Int(v) if kind == CellType::UInt => u64::try_from(*v).map(ValueRef::UInt).map_err(|_| malformed()),
         Value::Int(v) => Ok(ValueRef::Int(*v)),
@@ -192,23 +240,25 @@ pub(crate) fn cell<'a>(value: &'a Value, kind: CellType, type_name: &'a TypeName
         Value::Float(v) => Ok(ValueRef::Float((*v).into())),
         Value::Double(v) => Ok(ValueRef::Float(*v)),
         Value::Date(year, month, day, hour, minute, second, micro) => {
-            let date = date(*year, *month, *day)?;
-            if kind == CellType::Date {
-                return Ok(ValueRef::Date(date));
-            }
-            let time = Time::from_hms_micro(*hour, *minute, *second, *micro).ok_or_else(malformed)?;
-            instant(date, time, kind)
+            let time = || Time::from_hms_micro(*hour, *minute, *second, *micro).ok_or_else(malformed);
+            day_cell((*year, *month, *day), time, kind, zero_dates)
         }
         Value::Time(negative, days, hours, minutes, seconds, micros) => {
             let seconds =
                 i64::from(*days) * 86_400 + i64::from(*hours) * 3600 + i64::from(*minutes) * 60 + i64::from(*seconds);
-            let micros = seconds * MICROS_PER_SECOND + i64::from(*micros);
+            let micros = seconds.checked_mul(MICROS_PER_SECOND).and_then(|whole| whole.checked_add((*micros).into()));
+            let micros = micros.ok_or_else(malformed)?;
             Ok(time(if *negative { -micros } else { micros }))
         }
     }
 }
 
-fn bytes_cell<'a>(bytes: &'a [u8], kind: CellType, type_name: &'a TypeName) -> Result<ValueRef<'a>> {
+fn bytes_cell<'a>(
+    bytes: &'a [u8],
+    kind: CellType,
+    type_name: &'a TypeName,
+    zero_dates: ZeroDates,
+) -> Result<ValueRef<'a>> {
     fn parsed<T: std::str::FromStr>(bytes: &[u8]) -> Result<T> {
         std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or_else(malformed)
     }
@@ -225,66 +275,79 @@ fn bytes_cell<'a>(bytes: &'a [u8], kind: CellType, type_name: &'a TypeName) -> R
         // Parsed in single precision, so that both protocols give the same number.
         CellType::Float => ValueRef::Float(parsed::<f32>(bytes)?.into()),
         CellType::Double => ValueRef::Float(parsed(bytes)?),
-        CellType::Decimal => ValueRef::Decimal(parsed::<Decimal>(bytes)?),
+        // The server writes no exponents, and a few bytes with one would take up a hundred thousand.
+        CellType::Decimal if bytes.iter().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'-')) => {
+            ValueRef::Decimal(parsed::<Decimal>(bytes)?)
+        }
+        CellType::Decimal => return Err(malformed()),
         CellType::Bit => {
             let number = bytes
                 .iter()
                 .try_fold(0u64, |number, byte| number.checked_mul(256).map(|number| number | u64::from(*byte)));
             ValueRef::UInt(number.ok_or_else(malformed)?)
         }
-        CellType::Date => ValueRef::Date(date_text(bytes)?),
-        CellType::DateTime | CellType::Timestamp => {
+        CellType::Date | CellType::DateTime | CellType::Timestamp => {
             let (day, rest) = bytes.split_at_checked(10).ok_or_else(malformed)?;
-            let time_of_day = match rest.split_first() {
-                None => Time::MIDNIGHT,
-                Some((b' ', rest)) => parsed(rest)?,
-                Some(_) => return Err(malformed()),
+            let fields = date_fields(day).ok_or_else(malformed)?;
+            let time_of_day = || match rest.split_first() {
+                None => Ok(Time::MIDNIGHT),
+                Some((b' ', rest)) if kind != CellType::Date => parsed(rest),
+                Some(_) => Err(malformed()),
             };
-            instant(date_text(day)?, time_of_day, kind)?
+            day_cell(fields, time_of_day, kind, zero_dates)?
         }
         CellType::Time => time(time_text(bytes).ok_or_else(malformed)?),
         CellType::Null | CellType::Other => ValueRef::Other { type_name, bytes },
     })
 }
 
-fn instant<'a>(date: Date, time: Time, kind: CellType) -> Result<ValueRef<'a>> {
-    let value = DateTime::new(date, time).ok_or_else(malformed)?;
+/// A DATE, DATETIME or TIMESTAMP of these fields.
+fn day_cell<'a>(
+    (year, month, day): (u16, u8, u8),
+    time: impl FnOnce() -> Result<Time>,
+    kind: CellType,
+    zero_dates: ZeroDates,
+) -> Result<ValueRef<'a>> {
+    if month == 0 || day == 0 {
+        return match zero_dates {
+            ZeroDates::Null => Ok(ValueRef::Null),
+            ZeroDates::Error => Err(zero_date()),
+        };
+    }
+    let (date, time) = (Date::from_ymd(year.into(), month, day).ok_or_else(malformed)?, time()?);
+    let both = || DateTime::new(date, time).ok_or_else(malformed);
     Ok(match kind {
-        CellType::Timestamp => ValueRef::Timestamp(value.assume_utc()),
-        _ => ValueRef::DateTime(value),
+        CellType::Date => ValueRef::Date(date),
+        CellType::Timestamp => ValueRef::Timestamp(both()?.assume_utc()),
+        _ => ValueRef::DateTime(both()?),
     })
+}
+
+#[cold]
+fn zero_date() -> Error {
+    Error::new(ErrorKind::Decode, "a zero date, which is no date")
+        .with_hint("zero_dates=null in the URL reads it as NULL; CAST(… AS CHAR) gives its text")
 }
 
 /// A TIME: of the day where it can be one, else an interval.
 fn time<'a>(micros: i64) -> ValueRef<'a> {
-    match Time::from_micros(micros).filter(|_| (0..=MICROS_PER_DAY).contains(&micros)) {
+    match Time::from_micros(micros) {
         Some(time) => ValueRef::Time(time),
         None => ValueRef::Interval(Interval::new(0, 0, micros)),
     }
 }
 
-fn date(year: u16, month: u8, day: u8) -> Result<Date> {
-    if month == 0 || day == 0 {
-        return Err(Error::new(ErrorKind::Decode, "a zero date, which is no date")
-            .with_hint("sql_mode NO_ZERO_DATE, NO_ZERO_IN_DATE; read it with CAST(… AS CHAR)"));
-    }
-    Date::from_ymd(year.into(), month, day).ok_or_else(malformed)
-}
-
-/// `YYYY-MM-DD`, zeros allowed so that they get their own error.
-fn date_text(bytes: &[u8]) -> Result<Date> {
-    let [y @ .., b'-', m1, m0, b'-', d1, d0] = bytes else { return Err(malformed()) };
+/// `YYYY-MM-DD`, in which anything may be zero.
+fn date_fields(text: &[u8]) -> Option<(u16, u8, u8)> {
+    let [y3, y2, y1, y0, b'-', m1, m0, b'-', d1, d0] = text else { return None };
     let number = |digits: &[u8]| {
-        digits.iter().try_fold(0u16, |number, digit| {
+        digits.iter().try_fold(0_u16, |number, digit| {
             let digit = digit.checked_sub(b'0').filter(|digit| *digit <= 9)?;
-            number.checked_mul(10)?.checked_add(digit.into())
+            Some(number * 10 + u16::from(digit))
         })
     };
-    let small = |digits: [u8; 2]| number(&digits).and_then(|number| u8::try_from(number).ok());
-    match (number(y), small([*m1, *m0]), small([*d1, *d0])) {
-        (Some(year), Some(month), Some(day)) => date(year, month, day),
-        _ => Err(malformed()),
-    }
+    let small = |digits: &[u8]| number(digits).and_then(|number| u8::try_from(number).ok());
+    Some((number(&[*y3, *y2, *y1, *y0])?, small(&[*m1, *m0])?, small(&[*d1, *d0])?))
 }
 
 /// `[-]HHH:MM:SS[.ffffff]` in microseconds.
@@ -319,6 +382,10 @@ mod tests {
 
     fn column(kind: ColumnType) -> Column {
         Column::new(kind).with_character_set(45)
+    }
+
+    fn read(value: &Value, kind: CellType) -> Result<Ours> {
+        cell(value, kind, &"".into(), ZeroDates::Error).map(ValueRef::to_value)
     }
 
     #[test]
@@ -359,14 +426,11 @@ mod tests {
             (CellType::Time, "24:00:00", Value::Time(false, 1, 0, 0, 0, 0)),
         ] {
             let text = bytes(text);
-            assert!(cell(&text, kind, &"".into()).unwrap() == cell(&binary, kind, &"".into()).unwrap(), "{kind:?}");
+            assert!(read(&text, kind).unwrap() == read(&binary, kind).unwrap(), "{kind:?}");
         }
-        assert!(
-            cell(&bytes("12.50"), CellType::Decimal, &"".into()).unwrap()
-                == ValueRef::Decimal("12.50".parse().unwrap())
-        );
-        assert!(cell(&Value::Bytes(vec![1, 0]), CellType::Bit, &"".into()).unwrap() == ValueRef::UInt(256));
-        assert!(cell(&Value::Bytes(vec![0xff]), CellType::Text, &"".into()).unwrap() == ValueRef::Bytes(&[0xff]));
+        assert!(read(&bytes("12.50"), CellType::Decimal).unwrap() == Ours::Decimal("12.50".parse().unwrap()));
+        assert!(read(&Value::Bytes(vec![1, 0]), CellType::Bit).unwrap() == Ours::UInt(256));
+        assert!(read(&Value::Bytes(vec![0xff]), CellType::Text).unwrap() == Ours::Bytes(vec![0xff]));
     }
 
     #[test]
@@ -374,7 +438,7 @@ mod tests {
         for value in
             [Value::Date(0, 0, 0, 0, 0, 0, 0), Value::Date(2026, 2, 0, 0, 0, 0, 0), Value::Bytes(b"0000-00-00".into())]
         {
-            let error = cell(&value, CellType::Date, &"".into()).unwrap_err();
+            let error = read(&value, CellType::Date).unwrap_err();
             assert!(error.kind() == ErrorKind::Decode && error.to_string().contains("zero date"), "{error}");
         }
         for (kind, text) in [
@@ -388,7 +452,7 @@ mod tests {
             (CellType::Decimal, "x"),
             (CellType::Bit, "123456789"),
         ] {
-            assert!(cell(&Value::Bytes(text.into()), kind, &"".into()).is_err(), "{kind:?} {text}");
+            assert!(read(&Value::Bytes(text.into()), kind).is_err(), "{kind:?} {text}");
         }
     }
 
@@ -404,7 +468,7 @@ mod tests {
         values.extend(far.ok().map(Ours::Date));
         for value in values {
             let kind = value.kind();
-            let error = bind(vec![Arg { value, kind }]).unwrap_err();
+            let error = bind(vec![Arg { value, kind }], true).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Encode);
             assert!(error.to_string().starts_with("parameter 1: MySQL has no"), "{error}");
         }
