@@ -88,8 +88,8 @@ fn span(value: Interval, last_time: i64) -> Result<i64> {
         let hint = "bind a number and write INTERVAL :n MONTH in the statement";
         return Err(no_form("spans of months, only TIME", hint));
     }
-    let days = i64::from(value.days) * MICROS_PER_DAY;
-    match days.checked_add(value.micros) {
+    let days = i64::from(value.days).checked_mul(MICROS_PER_DAY);
+    match days.and_then(|days| days.checked_add(value.micros)) {
         Some(micros) if (-last_time..=last_time).contains(&micros) => Ok(micros),
         _ => Err(no_form("spans of time beyond 838:59:59", "bind a number of seconds")),
     }

@@ -8,22 +8,30 @@ use databases_core::backend::{
 };
 use databases_core::sql;
 use databases_core::url::{DatabaseUrl, UrlOptions};
-use databases_core::{Arg, Params, PoolOptions, Result, RowBatch, Value};
+use databases_core::{Arg, FromValue, Params, PoolOptions, Result, Row, RowBatch, Value};
 use databases_mysql::MySql;
 
 pub(crate) type Conn = Arc<dyn BackendConnection>;
 
-/// The URL of the server, if there is one.
+/// The URL of the first server, if there is one.
 pub(crate) fn url() -> Option<DatabaseUrl> {
+    urls().into_iter().next()
+}
+
+/// The URLs of all servers.
+pub(crate) fn urls() -> Vec<DatabaseUrl> {
     let urls = std::env::var("TEST_DATABASE_URLS").unwrap_or_default();
     let ours = |url: &&str| url.starts_with("mysql") || url.starts_with("mariadb");
-    if let Some(url) = urls.split(',').map(str::trim).find(ours) {
-        return Some(url.parse().expect("TEST_DATABASE_URLS holds URLs"));
+    let urls =
+        urls.split(',').map(str::trim).filter(ours).map(|url| url.parse().expect("TEST_DATABASE_URLS holds URLs"));
+    let urls: Vec<DatabaseUrl> = urls.collect();
+    if !urls.is_empty() {
+        return urls;
     }
     let required = std::env::var("TEST_REQUIRE_BACKENDS").unwrap_or_default();
     assert!(!required.split(',').any(|name| name.trim() == "mysql"), "TEST_DATABASE_URLS names no mysql server");
     eprintln!("mysql: left out, TEST_DATABASE_URLS names no server");
-    None
+    urls
 }
 
 pub(crate) fn connector(url: &DatabaseUrl) -> Result<Arc<dyn Connector>> {
@@ -92,6 +100,19 @@ pub(crate) async fn fetch(conn: &Conn, text: &str, params: Params<'_>) -> Result
     let mut rows = Rows::default();
     conn.run(request(conn, text, params)?, &mut rows).await?;
     rows.values()
+}
+
+/// The rows, whose cells are read one by one.
+pub(crate) async fn fetch_rows(conn: &Conn, text: &str, params: Params<'_>) -> Result<Vec<Row>> {
+    let mut rows = Rows::default();
+    conn.run(request(conn, text, params)?, &mut rows).await?;
+    let of_batch = |batch: &Arc<dyn RowBatch>| (0..batch.len()).map(|index| Row::new(batch.clone(), index)).collect();
+    Ok(rows.0.iter().flat_map(|batch| -> Vec<Row> { of_batch(batch) }).collect())
+}
+
+/// The first cell as `T`.
+pub(crate) async fn fetch_as<T: FromValue>(conn: &Conn, text: &str, params: Params<'_>) -> Result<T> {
+    fetch_rows(conn, text, params).await?.remove(0).get(0)
 }
 
 pub(crate) async fn value(conn: &Conn, text: &str) -> Value {
