@@ -13,21 +13,41 @@
 //! | `socket` | the path of the server's unix socket, or its directory; a directory may also be the host |
 //! | `sslmode`, `ssl-mode` | `disable`, `allow`, `prefer` (the default); `require` and above fail, since this build has no TLS |
 //! | `charset` | `utf8mb4`, which is what a session always has |
+//! | `zero_dates` | `error` (the default) or `null`: what a date with a zero month or day, like `0000-00-00`, is read as |
 //!
-//! # What a value becomes
+//! # What a cell becomes
 //!
 //! | Server | Value |
 //! |---|---|
-//! | TINYINT … BIGINT, YEAR | integer, unsigned where the column is; BOOLEAN is TINYINT |
-//! | BIT | unsigned integer |
-//! | FLOAT, DOUBLE; DECIMAL | floating point; decimal |
-//! | CHAR, VARCHAR, TEXT, ENUM, SET | text (bytes where they are not UTF-8, as an echoed parameter may be) |
-//! | BINARY, VARBINARY, BLOB, GEOMETRY, VECTOR | bytes |
+//! | TINYINT … BIGINT, YEAR | integer, unsigned where the column is; BOOLEAN is TINYINT, read as `bool` where it is 0 or 1 |
+//! | BIT | unsigned integer, read as `bool` where it is 0 or 1; `get_raw` has its bytes |
+//! | FLOAT, DOUBLE | floating point, FLOAT in its own precision |
+//! | DECIMAL | decimal with the scale of the column |
+//! | CHAR, VARCHAR, TEXT, ENUM, SET; UUID, INET4, INET6 of MariaDB | text, in UTF-8 whatever the column is in (bytes where they are not UTF-8, as an echoed parameter may be) |
+//! | BINARY, VARBINARY, BLOB, GEOMETRY, VECTOR | bytes; 16 of them are read as `Uuid` too |
 //! | JSON | json on MySQL; MariaDB has no such type and sends text |
 //! | DATE, DATETIME, TIMESTAMP | date, timestamp without zone, instant (the session's time zone is UTC) |
-//! | TIME | a time of day from 00:00:00 to 24:00:00; an interval of microseconds outside of that |
+//! | TIME | a time of day from 00:00:00 to 24:00:00; an interval of microseconds outside of that. As `Interval` all are read |
 //!
-//! A date with a zero month or day is a decode error that says so.
+//! Text is read as a number, date, uuid or address where it has that form. A date with a zero month or day is a decode
+//! error that says so, or NULL with `zero_dates=null`; `CAST(… AS CHAR)` gives its text.
+//!
+//! # What a value is bound as
+//!
+//! The driver sends integers, floating point numbers, times, dates with times, and text; all others go as text or bytes:
+//!
+//! | Value | Bound as |
+//! |---|---|
+//! | decimal, date, uuid, json | text, which the column reads |
+//! | interval | TIME, a day being 24 hours; with months, or beyond 838:59:59: an error |
+//! | NaN, infinities, years before 1 and after 9999 | an error |
+//! | arrays, maps, ranges, records | an error: bind JSON, or use `list(..)` behind IN |
+//!
+//! A `Uuid` is 36 characters of text, for UUID and CHAR(36). In BINARY(16) it is refused by the server: bind
+//! `uuid.as_bytes().to_vec()`, or write `UUID_TO_BIN(:id)` on MySQL.
+//!
+//! A decimal that is stored is exact. In an expression the server calculates with text in floating point, and MariaDB also
+//! compares it so: beyond 15 digits write `amount + CAST(:v AS DECIMAL(30,5))`, `amount = CAST(:v AS DECIMAL(30,5))`.
 //!
 //! # The id of an inserted row
 //!
@@ -78,6 +98,8 @@ mod session;
 mod shared;
 mod stream;
 mod text;
+#[cfg(test)]
+mod type_properties;
 mod types;
 
 pub use backend::MySql;
