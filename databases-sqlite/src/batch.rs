@@ -111,13 +111,11 @@ impl RowBatch for Batch {
             Tag::Integer => ValueRef::Int(word.cast_signed()),
             Tag::Real => ValueRef::Float(f64::from_bits(word)),
             Tag::Blob => ValueRef::Bytes(self.bytes_of(word)),
-            Tag::Text => match std::str::from_utf8(self.bytes_of(word)) {
-                Ok(text) => ValueRef::Text(text),
-                Err(_) => {
-                    return Err(Error::new(ErrorKind::Decode, "the text is not valid UTF-8")
-                        .with_hint("read its bytes with get_raw, or select it as a BLOB: CAST(… AS BLOB)"));
-                }
-            },
+            Tag::Text => {
+                let bytes = self.bytes_of(word);
+                // SQLite takes any bytes for text. As bytes they can be read; as String they are an error that says so.
+                std::str::from_utf8(bytes).map_or(ValueRef::Bytes(bytes), ValueRef::Text)
+            }
         })
     }
 

@@ -11,18 +11,48 @@
 //! |---|---|---|
 //! | bool | INTEGER | 0 or 1 |
 //! | integers | INTEGER | above `i64::MAX`: an error |
-//! | floats | REAL | NaN, which SQLite stores as NULL: an error |
+//! | floats | REAL | `f32` widened; infinities too; NaN, which SQLite stores as NULL: an error |
 //! | decimal | INTEGER or REAL | exactly, or an error; with `decimal=text` TEXT |
-//! | text, json, uuid, interval | TEXT | uuid with hyphens, interval in ISO 8601 |
+//! | text, json, uuid, interval, addresses | TEXT | uuid with hyphens, interval in ISO 8601; json's `null` is text, not NULL |
 //! | bytes | BLOB | |
 //! | date | TEXT | `2024-01-02` |
 //! | time | TEXT | `03:04:05` or `03:04:05.25` |
 //! | date and time | TEXT | `2024-01-02 03:04:05` or `2024-01-02 03:04:05.25` |
 //! | instant | TEXT | `2024-01-02 03:04:05+00:00` or `2024-01-02 03:04:05.25+00:00` |
+//! | arrays, maps, ranges, records | | an error: bind JSON, or use `list(..)` behind IN |
 //!
-//! Texts of one of the last four sort like the values: a fraction is written without trailing zeros and not at all if it
-//! is zero, and `+` sorts before `.` and every digit. SQLite's date functions read them, and a date and time of whole
-//! seconds equals what `CURRENT_TIMESTAMP` gives. Years outside 1 to 9999 and infinities have no such form: an error.
+//! Texts of a date, a time, a date and time or an instant sort like the values: a fraction is written without trailing
+//! zeros and not at all if it is zero, and `+` sorts before `.` and every digit. SQLite's date functions read them, and a
+//! date and time of whole seconds equals what `CURRENT_TIMESTAMP` gives. Years outside 1 to 9999 and infinities have no
+//! such form: an error.
+//!
+//! # What a declared type does
+//!
+//! A column's declared type is a hint: it is what `Column::type_name` says, and reading never looks at it. But SQLite
+//! itself converts what goes into such a column, by its [affinity](https://www.sqlite.org/datatype3.html#type_affinity):
+//!
+//! | Declared as | What changes |
+//! |---|---|
+//! | REAL, FLOAT, DOUBLE | integers become REAL; above 2^53 SQLite rounds them |
+//! | INTEGER, BOOLEAN, NUMERIC, DECIMAL, DATE, TIMESTAMP | whole floats become INTEGER; text of a number becomes that number, `'007'` 7, and loses digits beyond 15, with `decimal=text` too: declare such decimals TEXT |
+//! | TEXT, VARCHAR | numbers become text, floats in at most 15 digits |
+//! | BLOB, nothing | nothing |
+//!
+//! # What is read
+//!
+//! The cell and the Rust type asked for decide, exactly or with an error:
+//!
+//! | Rust type | Cells |
+//! |---|---|
+//! | integers | INTEGER in range; REAL without fraction and below 2^53; TEXT of digits |
+//! | bool | INTEGER 0 or 1 |
+//! | floats | REAL; INTEGER and TEXT that the float holds exactly |
+//! | decimal | INTEGER; REAL, by its shortest form; TEXT |
+//! | `String` | TEXT that is UTF-8, never a number |
+//! | bytes | BLOB; TEXT, UTF-8 or not |
+//! | uuid | TEXT; BLOB of 16 bytes |
+//! | date, time, date and time, instant | TEXT in the form above or ISO 8601; an instant with any offset, without one as UTC. Never a number, which may count seconds, milliseconds or days: convert it in the statement, as `datetime(c, 'unixepoch')` does |
+//! | json, interval, addresses | TEXT |
 
 mod backend;
 mod batch;
@@ -32,6 +62,8 @@ mod options;
 mod permit;
 mod session;
 mod statement;
+#[cfg(test)]
+mod type_properties;
 mod types;
 mod worker;
 

@@ -1,7 +1,7 @@
 //! What a value is bound as. Exactly, or an error: SQLite never gets a value that it would change.
 
 use databases_core::types::{Date, Decimal};
-use databases_core::{Error, ErrorKind, Result, Value};
+use databases_core::{Array, ArrayShape, Error, ErrorKind, Result, Value};
 use rusqlite::types::{ToSqlOutput, Value as Owned, ValueRef as Cell};
 
 use crate::options::Decimals;
@@ -56,11 +56,21 @@ fn encode(value: &Value, decimals: Decimals) -> Result<ToSqlOutput<'_>, Reason> 
         Value::Interval(v) if v.is_finite() => written(v),
         Value::Interval(_) => return because("an infinite interval has no form in SQLite", "bind text"),
         Value::Uuid(v) => written(v),
-        Value::Array(_) => {
-            return because("SQLite has no arrays", "use list(..) where a list is meant, or bind JSON and json_each");
-        }
+        Value::Array(v) => return no_arrays(v),
         _ => return because("a value of another server's type cannot be bound on SQLite", "bind text or bytes"),
     })
+}
+
+fn no_arrays<T>(array: &Array) -> Result<T, Reason> {
+    match array.shape() {
+        ArrayShape::Range { .. } | ArrayShape::EmptyRange => {
+            because("SQLite has no ranges", "bind the bounds one by one")
+        }
+        ArrayShape::Record | ArrayShape::Tuple => {
+            because("SQLite has no records", "bind the fields one by one, or JSON")
+        }
+        _ => because("SQLite has no arrays", "use list(..) where a list is meant, as in IN (:ids), or bind JSON"),
+    }
 }
 
 fn integer<'a>(value: i64) -> ToSqlOutput<'a> {

@@ -62,8 +62,11 @@ fn bad_text_is_an_error_as_text_only_and_columns_have_their_declared_types() {
         let row = &db.rows("SELECT a, b, 1 + 1 AS c FROM t").await.unwrap()[0];
         let types: Vec<_> = row.columns().iter().map(|column| (column.name(), column.type_name())).collect();
         assert_eq!(types, [("a", "VARCHAR(10)"), ("b", ""), ("c", "")]);
-        assert_eq!(row.get::<String>(0).unwrap_err().kind(), ErrorKind::Decode);
+        let error = row.get::<String>("a").unwrap_err();
+        let says = "column `a` (VARCHAR(10)): bytes that are not valid UTF-8 cannot be read as String";
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Decode, says));
         assert_eq!(row.get_raw(0).unwrap(), Some(&[0xff, b'a'][..]));
+        assert_eq!(row.get::<Vec<u8>>(0).unwrap(), [0xff, b'a']);
         assert!(matches!(row.get_ref(1).unwrap(), ValueRef::Int(1)));
         // The kept columns follow the schema.
         assert_eq!(db.rows("SELECT * FROM t").await.unwrap()[0].len(), 2);
