@@ -21,7 +21,7 @@
 //! |---|---|
 //! | TINYINT … BIGINT, YEAR | integer, unsigned where the column is; BOOLEAN is TINYINT, read as `bool` where it is 0 or 1 |
 //! | BIT | unsigned integer, read as `bool` where it is 0 or 1; `get_raw` has its bytes |
-//! | FLOAT, DOUBLE | floating point, FLOAT in its own precision |
+//! | FLOAT, DOUBLE | floating point, FLOAT in its own precision (in six digits out of `EXECUTE`, which answers in text) |
 //! | DECIMAL | decimal with the scale of the column |
 //! | CHAR, VARCHAR, TEXT, ENUM, SET; UUID, INET4, INET6 of MariaDB | text, in UTF-8 whatever the column is in (bytes where they are not UTF-8, as an echoed parameter may be) |
 //! | BINARY, VARBINARY, BLOB, GEOMETRY, VECTOR | bytes; 16 of them are read as `Uuid` too |

@@ -1,7 +1,8 @@
 //! Values in both directions: what is bound, and what a cell is.
 //!
 //! Cells come in two forms: the binary protocol has typed values, the text protocol (statements that cannot be
-//! prepared) has text for everything, which is read by the column's type.
+//! prepared) has text for everything, which is read by the column's type. In that text the server rounds a FLOAT to six
+//! digits, which nobody can undo.
 
 use databases_core::types::{Date, DateTime, Decimal, Interval, Time};
 use databases_core::{Arg, Array, ArrayShape, Error, ErrorKind, Result, TypeName, Value as Ours, ValueRef};

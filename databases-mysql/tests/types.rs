@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use common::{Conn, execute, fetch_as, fetch_rows, setup};
 use databases_core::types::{Date, DateTime, Decimal, Interval, JsonText, Range, Time, Timestamp, Uuid};
 use databases_core::url::DatabaseUrl;
-use databases_core::{Arg, Array, Effect, Error, ErrorKind, FromValue, IntoValue, Params, Result, Value, ValueRef};
+use databases_core::{Arg, Array, Effect, Error, ErrorKind, FromValue, IntoValue, Params, Result, Value};
 
 fn none() -> Params<'static> {
     Params::new()
@@ -519,13 +519,27 @@ async fn what_the_server_has_no_type_for_is_refused_with_a_way_out() {
     }
 }
 
-/// Statements that cannot be prepared, and answer in text.
+/// Statements that cannot be prepared answer in text.
 #[tokio::test]
-async fn cells_of_the_text_protocol_read_like_others() {
+async fn cells_of_the_text_protocol_read_like_others_but_for_float() {
     for server in Server::all().await {
-        setup(&server.conn, &["CREATE TEMPORARY TABLE shown (n INT UNSIGNED NOT NULL, t TEXT)"]).await;
-        let rows = fetch_rows(&server.conn, "SHOW COLUMNS FROM shown", none()).await.unwrap();
-        assert_eq!(rows[0].get::<String>("Field").unwrap(), "n");
-        assert!(matches!(rows[1].get_ref("Default").unwrap(), ValueRef::Null));
+        setup(
+            &server.conn,
+            &[
+                "CREATE TEMPORARY TABLE texts (i INT, u BIGINT UNSIGNED, f FLOAT, d DOUBLE, n DECIMAL(65,30), b BIT(9), \
+                 y YEAR, da DATE, dt DATETIME(6), ts TIMESTAMP(6) NULL, t TIME(6), s TEXT, x BLOB, missing INT)",
+                "INSERT INTO texts VALUES (-7, 18446744073709551615, 16777215, 0.1, 12.5, b'100000001', 2024, \
+                 '2024-02-29', '2024-02-29 01:02:03.000004', '2024-02-29 01:02:03.000004', '-838:59:59', 'ä', x'ff', NULL)",
+                "PREPARE texts FROM 'SELECT * FROM texts'",
+            ],
+        )
+        .await;
+        let row = fetch_rows(&server.conn, "EXECUTE texts", none()).await.unwrap().remove(0);
+        let same = fetch_rows(&server.conn, "SELECT * FROM texts", none()).await.unwrap().remove(0);
+        for column in row.columns().iter().map(|column| column.name()).filter(|name| *name != "f") {
+            assert!(row.get::<Value>(column).unwrap() == same.get::<Value>(column).unwrap(), "{column}");
+        }
+        assert_eq!(same.get::<f32>("f").unwrap(), 16_777_215.0);
+        assert_eq!(row.get::<f32>("f").unwrap(), 16_777_200.0);
     }
 }
