@@ -114,6 +114,15 @@ fn ambiguous_integer<T>(value: &ValueRef<'_>) -> Error {
         .with_hint("from 2^53 on one floating point number stands for several integers; ask for f64")
 }
 
+/// The double nearest to a number of at most 17 digits, which tell every double apart: SQLite writes that many into a
+/// TEXT column, and the last one not always rounded well.
+fn of_17_digits(number: &Decimal) -> Option<f64> {
+    let digits = number.as_str().trim_start_matches(['-', '0', '.']).trim_end_matches(['0', '.']);
+    let count = digits.bytes().filter(u8::is_ascii_digit).count();
+    let float = number.to_f64();
+    (count <= 17 && float.is_finite()).then_some(float)
+}
+
 impl FromValue for f64 {
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
         // The cast back saturates, in a type where no integer of 64 bits does.
@@ -128,7 +137,7 @@ impl FromValue for f64 {
             ValueRef::Decimal(v) => v.to_f64_exact().ok_or_else(|| out_of_range::<Self>(&value)),
             ValueRef::Text(v) => {
                 let number: Decimal = v.parse().map_err(|_| unparsable::<Self>(&value))?;
-                number.to_f64_exact().ok_or_else(|| out_of_range::<Self>(&value))
+                number.to_f64_exact().or_else(|| of_17_digits(&number)).ok_or_else(|| out_of_range::<Self>(&value))
             }
             _ => Err(mismatch::<Self>(&value)),
         }
@@ -287,7 +296,8 @@ mod tests {
         assert!(f64::from_value(ValueRef::UInt(u64::MAX)).is_err());
         assert_eq!(f64::from_value(ValueRef::Text("0.1")).unwrap(), 0.1);
         assert_eq!(f64::from_value(ValueRef::Text("1e5")).unwrap(), 1e5);
-        for text in ["", "x", "nan", "0.12345678901234567890", "1e400"] {
+        assert_eq!(f64::from_value(ValueRef::Text("-0.33333333333333331")).unwrap(), -1.0 / 3.0);
+        for text in ["", "x", "nan", "0.12345678901234567890", "0.333333333333333333", "1e400"] {
             assert!(f64::from_value(ValueRef::Text(text)).is_err(), "{text}");
         }
     }

@@ -35,7 +35,7 @@
 //! |---|---|
 //! | REAL, FLOAT, DOUBLE | integers become REAL; above 2^53 SQLite rounds them |
 //! | INTEGER, BOOLEAN, NUMERIC, DECIMAL, DATE, TIMESTAMP | whole floats become INTEGER; text of a number becomes that number, `'007'` 7, and loses digits beyond 15, with `decimal=text` too: declare such decimals TEXT |
-//! | TEXT, VARCHAR | numbers become text, floats in at most 15 digits |
+//! | TEXT, VARCHAR | numbers become text, from which they are read back |
 //! | BLOB, nothing | nothing |
 //!
 //! # What is read
@@ -46,7 +46,7 @@
 //! |---|---|
 //! | integers | INTEGER in range; REAL without fraction and below 2^53; TEXT of digits |
 //! | bool | INTEGER 0 or 1 |
-//! | floats | REAL; INTEGER and TEXT that the float holds exactly |
+//! | floats | REAL; INTEGER that the float holds exactly; TEXT of at most 17 digits |
 //! | decimal | INTEGER; REAL, by its shortest form; TEXT |
 //! | `String` | TEXT that is UTF-8, never a number |
 //! | bytes | BLOB; TEXT, UTF-8 or not |
