@@ -14,8 +14,8 @@ pub use databases_core::sea_query;
 pub use databases_core::types;
 pub use databases_core::url::DatabaseUrl;
 pub use databases_core::{
-    Column, ColumnIndex, Columns, Connection, ConversionError, Effect, Error, ErrorKind, ExecResult, Executor, FromRow,
-    FromValue, IntoParams, IntoQuery, IntoValue, Isolation, List, LockMode, Native, Params, PoolStatus, Query,
+    Cells, Column, ColumnIndex, Columns, Connection, ConversionError, Effect, Error, ErrorKind, ExecResult, Executor,
+    FromRow, FromValue, IntoParams, IntoQuery, IntoValue, Isolation, List, LockMode, Native, Params, PoolStatus, Query,
     RawExecutor, Result, Row, RowStream, ServerInfo, Status, Transaction, TransactionOptions, TypeCodec, Value,
     ValueKind, ValueRef, list, params, sql,
 };

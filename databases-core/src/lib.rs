@@ -15,6 +15,7 @@ mod convert;
 mod database;
 mod error;
 mod executor;
+mod from_row;
 mod interop;
 mod options;
 mod params;
@@ -38,6 +39,7 @@ pub use connection::{Connection, Native};
 pub use database::Pool;
 pub use error::{Effect, Error, ErrorKind, NativePosition, Result};
 pub use executor::{Call, Executor, ParamRows, RawExecutor};
+pub use from_row::{FromRow, Plan};
 pub use interop::ConversionError;
 #[cfg(feature = "json")]
 pub use interop::Json;
@@ -45,7 +47,7 @@ pub use options::{Isolation, LockMode, PoolOptions, TransactionOptions};
 pub use params::{Arg, IntoParams, Params};
 pub use pool::{AfterConnect, PasswordProvider, PoolConfig, PoolStatus};
 pub use query::{IntoQuery, Query, sql};
-pub use row::{Column, ColumnIndex, Columns, FromRow, Plan, Row, RowBatch};
+pub use row::{Cells, Column, ColumnIndex, Columns, Row, RowBatch};
 #[cfg(feature = "query-builder")]
 pub use sea_query;
 pub use sequence::{FromSequenceItem, List, ListItem, SequenceItem, list};

@@ -1,8 +1,10 @@
 //! Sequences as values: arrays and bytes, the lists that expand, records, maps and ranges.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::array::{Array, ArrayShape};
 use crate::error::{Error, ErrorKind, Result};
@@ -53,6 +55,27 @@ impl<T: SequenceItem, const N: usize> IntoValue for [T; N] {
     const KIND: ValueKind = T::SEQUENCE;
     fn into_value(self) -> Value {
         T::sequence(self.into())
+    }
+}
+
+impl<T: SequenceItem> IntoValue for Box<[T]> {
+    const KIND: ValueKind = T::SEQUENCE;
+    fn into_value(self) -> Value {
+        T::sequence(self.into())
+    }
+}
+
+impl<T: SequenceItem + Clone> IntoValue for Arc<[T]> {
+    const KIND: ValueKind = T::SEQUENCE;
+    fn into_value(self) -> Value {
+        T::sequence(self.to_vec())
+    }
+}
+
+impl<T: SequenceItem + Clone> IntoValue for Cow<'_, [T]> {
+    const KIND: ValueKind = T::SEQUENCE;
+    fn into_value(self) -> Value {
+        T::sequence(self.into_owned())
     }
 }
 
@@ -159,6 +182,35 @@ impl<T: FromValue> FromSequenceItem for T {
 impl<T: FromSequenceItem> FromValue for Vec<T> {
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
         T::sequence(value)
+    }
+}
+
+impl<T: FromSequenceItem> FromValue for Box<[T]> {
+    fn from_value(value: ValueRef<'_>) -> Result<Self> {
+        T::sequence(value).map(Into::into)
+    }
+}
+
+impl<T: FromSequenceItem + Sync> FromValue for Arc<[T]> {
+    fn from_value(value: ValueRef<'_>) -> Result<Self> {
+        T::sequence(value).map(Into::into)
+    }
+}
+
+impl<T: FromSequenceItem + Clone + Sync> FromValue for Cow<'_, [T]> {
+    fn from_value(value: ValueRef<'_>) -> Result<Self> {
+        T::sequence(value).map(Cow::Owned)
+    }
+}
+
+/// Exactly as many bytes or items.
+impl<T: FromSequenceItem, const N: usize> FromValue for [T; N] {
+    fn from_value(value: ValueRef<'_>) -> Result<Self> {
+        let class = value.describe();
+        T::sequence(value)?.try_into().map_err(|items: Vec<T>| {
+            let message = format!("{class} of length {} cannot be read as one of length {N}", items.len());
+            Error::new(ErrorKind::Decode, message).with_hint("ask for a Vec, which takes any length")
+        })
     }
 }
 
@@ -276,6 +328,8 @@ impl<T: FromValue> FromValue for Range<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeSet, HashSet, VecDeque};
+
     use super::*;
 
     fn back<T: IntoValue + FromValue>(value: T) -> Result<T> {
@@ -292,6 +346,32 @@ mod tests {
         for range in [Range::Empty, (1..5).into(), (1..=5).into(), (..).into(), (5..).into(), (..5).into()] {
             assert_eq!(back::<Range<i32>>(range).unwrap(), range);
         }
+    }
+
+    #[test]
+    fn sequences_of_every_owner_come_back() {
+        assert_eq!(&*back::<Box<[u8]>>([1, 2].into()).unwrap(), [1, 2]);
+        assert_eq!(&*back::<Arc<[i64]>>([1, 2].into()).unwrap(), [1, 2]);
+        assert_eq!(&*back::<Cow<'_, [u8]>>(Cow::Borrowed(&[1, 2])).unwrap(), [1, 2]);
+        assert_eq!(back([1_u8; 32]).unwrap(), [1; 32]);
+        assert_eq!(back([Some(1_i64), None]).unwrap(), [Some(1), None]);
+        assert_eq!((&[1_u8, 2]).into_value(), Value::Bytes(vec![1, 2]));
+        assert_eq!(<&[u8; 2]>::KIND, ValueKind::Bytes);
+        let error = <[u8; 16]>::from_value(ValueRef::Bytes(&[1, 2])).unwrap_err();
+        assert_eq!(error.to_string(), "bytes of length 2 cannot be read as one of length 16");
+    }
+
+    #[test]
+    fn lists_are_made_of_everything_that_is_iterated() {
+        let items = |list: List| list.0.items().len();
+        assert_eq!(items(list(HashSet::from([1, 2]))), 2);
+        assert_eq!(items(list(BTreeSet::from(["a"]))), 1);
+        assert_eq!(items(list(&VecDeque::from([1_i64, 2]))), 2);
+        assert_eq!(items(list((1..10).filter(|n| n % 2 == 0))), 4);
+        assert_eq!(items(list(&[Some(1), None])), 2);
+        assert_eq!(items(list(["a".to_owned()].iter().map(|name| (&**name, 1)))), 1);
+        let empty = list(Vec::<i64>::new());
+        assert_eq!((empty.0.element_kind(), empty.0.items().len()), (ValueKind::Int, 0));
     }
 
     #[test]

@@ -94,6 +94,7 @@ macro_rules! conformance {
             rows::a_column_that_does_not_fit_does_not_spoil_its_row [];
             rows::a_column_of_a_type_without_a_value_of_its_own_leaves_the_others_readable [FullSql];
             rows::cells_are_borrowed_and_taken_as_values [];
+            rows::rows_are_iterated_and_collected_by_name [FullSql];
             rows::rows_outlive_their_connection [];
             rows::a_result_may_have_many_columns [FullSql];
             types::bool_round_trips [];
