@@ -31,5 +31,5 @@ pub use databases_sqlite as sqlite;
 /// What the derives expand to; not API.
 #[doc(hidden)]
 pub mod __private {
-    pub use databases_core::Plan;
+    pub use databases_core::{Plan, mismatch_as};
 }

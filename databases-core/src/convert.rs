@@ -9,8 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::misfit::{mismatch, out_of_range, unparsable};
 use crate::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
-use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable};
+use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef};
 
 macro_rules! into_value {
     ($($type:ty, $kind:ident, $v:ident => $value:expr;)*) => {$(
@@ -174,7 +175,7 @@ impl FromValue for f32 {
         if f64::from(narrow) == wide || wide.is_nan() {
             Ok(narrow)
         } else {
-            Err(out_of_range::<Self>(&ValueRef::Float(wide)).with_hint("ask for f64"))
+            Err(out_of_range::<Self>(&ValueRef::Float(wide)))
         }
     }
 }

@@ -17,6 +17,7 @@ mod error;
 mod executor;
 mod from_row;
 mod interop;
+mod misfit;
 mod options;
 mod params;
 mod pool;
@@ -43,6 +44,7 @@ pub use from_row::{FromRow, Plan};
 pub use interop::ConversionError;
 #[cfg(feature = "json")]
 pub use interop::Json;
+pub use misfit::{mismatch, mismatch_as, out_of_range, unparsable};
 pub use options::{Isolation, LockMode, PoolOptions, TransactionOptions};
 pub use params::{Arg, IntoParams, Params};
 pub use pool::{AfterConnect, PasswordProvider, PoolConfig, PoolStatus};
@@ -53,9 +55,7 @@ pub use sea_query;
 pub use sequence::{FromSequenceItem, List, ListItem, SequenceItem, list};
 pub use stream::{BatchStream, RowStream};
 pub use transaction::Transaction;
-pub use value::{
-    FromValue, IntoValue, Other, Refused, TypeName, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable,
-};
+pub use value::{FromValue, IntoValue, Other, Refused, TypeName, Value, ValueKind, ValueRef};
 
 /// What the crate's macros expand to; not API.
 #[doc(hidden)]

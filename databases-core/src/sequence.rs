@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::array::{Array, ArrayShape};
 use crate::error::{Error, ErrorKind, Result};
+use crate::misfit::mismatch;
 use crate::types::Range;
-use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef, mismatch};
+use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef};
 
 // `Vec<u8>` and `&[u8]` are bytes, every other sequence is an array. The one blanket impl serves both, since
 // specialisation is not to be had: `SequenceItem` is what tells `u8` from the rest.

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::array::Array;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
 
 /// An owned value: a parameter, or a cell taken out of its row.
@@ -377,48 +377,6 @@ pub trait FromValue: Sized + Send {
     fn from_value(value: ValueRef<'_>) -> Result<Self>;
 }
 
-/// An error for a value that does not fit: says both sides, never the value.
-#[must_use]
-pub fn mismatch<T>(value: &ValueRef<'_>) -> Error {
-    let wanted = short_type_name::<T>();
-    match value {
-        ValueRef::Null => Error::new(ErrorKind::Decode, format!("NULL cannot be read as {wanted}"))
-            .with_hint(format!("ask for Option<{wanted}>")),
-        other => Error::new(ErrorKind::Decode, format!("{} cannot be read as {wanted}", other.describe())),
-    }
-}
-
-/// An error for a value of the right sort that is out of the type's range.
-#[must_use]
-pub fn out_of_range<T>(value: &ValueRef<'_>) -> Error {
-    let wanted = short_type_name::<T>();
-    Error::new(ErrorKind::Decode, format!("{} is out of range for {wanted}", value.describe()))
-}
-
-/// An error for text that does not parse as the type asked for.
-#[must_use]
-pub fn unparsable<T>(value: &ValueRef<'_>) -> Error {
-    let wanted = short_type_name::<T>();
-    Error::new(ErrorKind::Decode, format!("this {} does not have the form of {wanted}", value.describe()))
-}
-
-fn short_type_name<T>() -> String {
-    // Drops module paths: `alloc::string::String` reads `String`.
-    let full = std::any::type_name::<T>();
-    let mut out = String::with_capacity(full.len());
-    let mut word_start = 0;
-    for (index, c) in full.char_indices() {
-        if c == ':' {
-            word_start = index + 1;
-        } else if !(c.is_alphanumeric() || c == '_') {
-            out.push_str(&full[word_start..index + c.len_utf8()]);
-            word_start = index + c.len_utf8();
-        }
-    }
-    out.push_str(&full[word_start..]);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,11 +386,5 @@ mod tests {
         let value = Value::Text("hunter2".to_owned());
         assert_eq!(format!("{value:?}"), "Text(..)");
         assert_eq!(format!("{:?}", value.as_ref()), "ValueRef(text)");
-    }
-
-    #[test]
-    fn type_names_are_short() {
-        assert_eq!(short_type_name::<String>(), "String");
-        assert_eq!(short_type_name::<Option<Vec<u8>>>(), "Option<Vec<u8>>");
     }
 }

@@ -85,18 +85,14 @@ fn variant_of_text(Input { ident, krate, .. }: &Input, variants: &[(Ident, LitSt
     let known: Vec<_> = texts.iter().map(|text| format!("`{}`", text.value())).collect();
     let name = ident.unraw();
     let unknown = format!("unknown value for enum {name}; known: {}", known.join(", "));
-    let (mismatch, hint) = (format!("{{}} cannot be read as {name}"), format!("ask for Option<{name}>"));
+    let name = name.to_string();
     quote! {
         match __value {
             #(#krate::ValueRef::Text(#texts) => ::core::result::Result::Ok(Self::#variants),)*
             #krate::ValueRef::Text(_) => {
                 ::core::result::Result::Err(#krate::Error::new(#krate::ErrorKind::Decode, #unknown))
             }
-            __value => {
-                let __message = ::std::format!(#mismatch, __value.describe());
-                let __error = #krate::Error::new(#krate::ErrorKind::Decode, __message);
-                ::core::result::Result::Err(if __value.is_null() { __error.with_hint(#hint) } else { __error })
-            }
+            __value => ::core::result::Result::Err(#krate::__private::mismatch_as(&__value, #name)),
         }
     }
 }
