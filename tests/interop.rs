@@ -25,6 +25,9 @@ mod net;
 #[cfg(feature = "rust_decimal")]
 #[path = "interop/rust_decimal.rs"]
 mod rust_decimal;
+#[cfg(feature = "serde")]
+#[path = "interop/serde.rs"]
+mod serde;
 #[cfg(feature = "time")]
 #[path = "interop/time.rs"]
 mod time;

@@ -25,6 +25,8 @@ mod query;
 mod row;
 mod run;
 mod sequence;
+#[cfg(feature = "serde")]
+mod serialize;
 mod session;
 pub mod sql;
 mod stream;
