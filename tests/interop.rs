@@ -37,7 +37,7 @@ mod uuid;
 
 use std::fmt::Debug;
 
-use databases::{Connection, Database, ErrorKind, Executor, FromValue, IntoValue, Result, params};
+use databases::{Connection, Database, Effect, ErrorKind, Executor, FromValue, IntoValue, Result, params};
 
 /// The type of a column on each backend; `None` where a backend cannot store such values.
 #[derive(Clone, Copy)]
@@ -134,7 +134,10 @@ async fn assert_refused(value: impl IntoValue + Clone + Send) -> Result<()> {
         for sql in ["SELECT :value", "SELECT 1 WHERE 1 IN (:value)", "SELECT 1 WHERE '' = :value"] {
             let result: Result<Vec<databases::Row>> = db.fetch_all(sql, params! { value: value.clone() }).await;
             let error = result.map(drop).expect_err("no backend takes it");
-            assert!(matches!(error.kind(), ErrorKind::Encode | ErrorKind::Parameters), "{sql}: {error}");
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Encode, Effect::NotSent), "{sql}: {error}");
+            let said = error.to_string();
+            let reason = said.strip_prefix("the parameter `value`: a").expect("it names the parameter and the class");
+            assert!(reason.contains(" cannot be written as types::"), "{said}");
         }
     }
     Ok(())

@@ -44,8 +44,8 @@ into_value! {
     String, Text, v => Value::Text(v);
     &str, Text, v => Value::Text(v.to_owned());
     Box<str>, Text, v => Value::Text(v.into());
-    Arc<str>, Text, v => Value::Text((&*v).to_owned());
-    Rc<str>, Text, v => Value::Text((&*v).to_owned());
+    Arc<str>, Text, v => Value::Text((*v).to_owned());
+    Rc<str>, Text, v => Value::Text((*v).to_owned());
     Cow<'_, str>, Text, v => Value::Text(v.into_owned());
     Date, Date, v => Value::Date(v);
     Time, Time, v => Value::Time(v);

@@ -62,6 +62,8 @@ pub use value::{FromValue, IntoValue, Other, Refused, TypeName, Value, ValueKind
 /// What the crate's macros expand to; not API.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::sequence::{record, record_field, record_fields};
+
     /// `r#type` names the parameter `type`.
     #[must_use]
     pub const fn strip_raw(name: &'static str) -> &'static str {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::array::{Array, ArrayShape};
 use crate::error::{Error, ErrorKind, Result};
-use crate::misfit::mismatch;
+use crate::misfit::{mismatch, mismatch_as};
 use crate::types::Range;
 use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef};
 
@@ -253,6 +253,32 @@ records! {
     6: A 0, B 1, C 2, D 3, E 4, F 5;
     7: A 0, B 1, C 2, D 3, E 4, F 5, G 6;
     8: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7;
+}
+
+/// A record of these fields; what derives make of a composite struct.
+#[doc(hidden)]
+#[must_use]
+pub fn record(fields: Vec<Value>) -> Value {
+    Value::Array(Box::new(Array::record(fields)))
+}
+
+/// The fields of a record that is read as the composite struct `wanted`.
+#[doc(hidden)]
+pub fn record_fields<const N: usize>(value: ValueRef<'_>, wanted: &str) -> Result<[Value; N]> {
+    let record = match value {
+        ValueRef::Array(array) if array.shape() == ArrayShape::Record => *array,
+        _ => return Err(mismatch_as(&value, wanted)),
+    };
+    record.into_items().try_into().map_err(|fields: Vec<Value>| {
+        let message = format!("a record of {} fields cannot be read as {wanted}, which has {N}", fields.len());
+        Error::new(ErrorKind::Decode, message)
+    })
+}
+
+/// One field of a composite struct.
+#[doc(hidden)]
+pub fn record_field<T: FromValue>(value: &Value, name: &str) -> Result<T> {
+    T::from_value(value.as_ref()).map_err(|error| error.context(format_args!("field `{name}`")))
 }
 
 /// A map is a sequence of records of a key and a value: PostgreSQL's `hstore`.

@@ -228,7 +228,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// A value of this `class`, which must not repeat the value, that cannot be bound as `wanted`.
+    /// A value of this `class`, which must not repeat the value, that cannot be written as `wanted`.
     #[must_use]
     pub fn new(class: impl Into<TypeName>, wanted: &'static str) -> Self {
         Self { class: class.into(), wanted }
@@ -237,7 +237,7 @@ impl Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cannot be bound as {}", self.class.as_str(), self.wanted)
+        write!(f, "{} cannot be written as {}", self.class.as_str(), self.wanted)
     }
 }
 

@@ -241,3 +241,18 @@ pub async fn a_mistake_is_shown_in_the_text_that_was_given(f: &Fixture) -> Resul
     assert_eq!(error.line_col(), Some((2, 2)));
     Ok(())
 }
+
+pub async fn a_mistake_behind_or_in_a_list_is_shown_at_its_name(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.notes(&db).await?;
+    let ids = || crate::list([1, 2, 3]);
+    for place in ["IN (:ids)", "IN (0, :ids)", "NOT IN :ids"] {
+        let sql = format!("SELECT id FROM {t}\n WHERE id {place} AND\n nonsense_column = 1");
+        let error = fails(db.execute(sql, params! { ids: ids() }).await, ErrorKind::UndefinedColumn);
+        assert_eq!(error.line_col(), f.pick(Some((3, 2)), None, Some((3, 2))), "{error}");
+        let sql = format!("SELECT id FROM {t}\n WHERE id {place} AND\n id FORM nowhere x y");
+        let error = fails(db.execute(sql, params! { ids: ids() }).await, ErrorKind::Syntax);
+        assert_eq!(error.line_col().map(|(line, _)| line), Some(3), "{error}");
+    }
+    Ok(())
+}

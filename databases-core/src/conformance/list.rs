@@ -220,6 +220,7 @@ macro_rules! conformance {
             errors::a_wrong_password_and_url_are_told_without_the_password [FullSql];
             errors::an_unknown_option_of_the_url_is_an_error_that_names_it [];
             errors::a_mistake_is_shown_in_the_text_that_was_given [FullSql];
+            errors::a_mistake_behind_or_in_a_list_is_shown_at_its_name [FullSql];
             query_builder::built_statements_run_on_every_backend [FullSql];
             query_builder::names_in_built_statements_are_parameters [FullSql];
             query_builder::built_statements_are_kept_prepared [FullSql];
