@@ -121,7 +121,10 @@ async fn refusals<T: FromValue>(column: Column, literal: &str) -> Result<Vec<Str
         db.execute(format!("INSERT INTO refused VALUES ({literal})"), ()).await?;
         let error = db.fetch_val::<T>("SELECT value FROM refused", ()).await.map(drop).expect_err("it does not fit");
         assert_eq!(error.kind(), ErrorKind::Decode);
-        messages.push(error.to_string());
+        let said = error.to_string();
+        assert!(said.starts_with("column `value`"), "{said}");
+        assert!(error.hint().is_some(), "{said}");
+        messages.push(said);
         db.execute("DROP TABLE refused", ()).await?;
     }
     assert!(!messages.is_empty() || std::env::var("TEST_DATABASE_URLS").is_err());

@@ -134,6 +134,7 @@ macro_rules! conformance {
             values::the_type_asked_for_decides_and_is_exact [];
             values::a_sum_of_integers_is_read_as_an_integer [FullSql];
             values::a_type_of_ones_own_is_a_parameter_and_a_result [];
+            values::a_typed_null_of_every_sort_stands_beside_a_comparison [FullSql];
             values::columns_read_as_values_have_the_kinds_of_their_server [FullSql];
             transactions::commit_keeps_and_rollback_undoes [Transactions];
             transactions::a_dropped_transaction_is_rolled_back_before_reuse [Transactions];
@@ -216,6 +217,7 @@ macro_rules! conformance {
             errors::undefined_names_have_kinds_of_their_own [FullSql];
             errors::simple_undefined_tables_and_columns_are_told [];
             errors::errors_that_repeat_values_keep_them_out_of_sight [FullSql];
+            errors::no_error_that_values_provoke_prints_them [FullSql];
             errors::division_by_zero_is_an_error_or_null [FullSql];
             errors::a_wrong_password_and_url_are_told_without_the_password [FullSql];
             errors::an_unknown_option_of_the_url_is_an_error_that_names_it [];
