@@ -248,7 +248,8 @@ impl Row {
 
     /// The cells as owned values by the names of their columns.
     ///
-    /// `fetch_all::<HashMap<String, Value>>` reads whole results so; any other type of values works as well.
+    /// `fetch_all::<HashMap<String, Value>>` reads whole results so; any other type of values works as well. With the
+    /// feature `serde`, `serde_json::to_string(&rows)` is the shorter way to JSON.
     ///
     /// # Errors
     ///

@@ -393,9 +393,9 @@ mod tests {
         let items = |list: List| list.0.items().len();
         assert_eq!(items(list(HashSet::from([1, 2]))), 2);
         assert_eq!(items(list(BTreeSet::from(["a"]))), 1);
-        assert_eq!(items(list(&VecDeque::from([1_i64, 2]))), 2);
+        assert_eq!(items(list(VecDeque::from([1_i64, 2]).iter())), 2);
         assert_eq!(items(list((1..10).filter(|n| n % 2 == 0))), 4);
-        assert_eq!(items(list(&[Some(1), None])), 2);
+        assert_eq!(items(list([Some(1), None].iter())), 2);
         assert_eq!(items(list(["a".to_owned()].iter().map(|name| (&**name, 1)))), 1);
         let empty = list(Vec::<i64>::new());
         assert_eq!((empty.0.element_kind(), empty.0.items().len()), (ValueKind::Int, 0));

@@ -358,6 +358,21 @@ impl fmt::Debug for ValueRef<'_> {
 }
 
 /// A Rust type that can be a parameter.
+///
+/// | Rust | Value |
+/// |---|---|
+/// | `bool`, `i8` to `i64`, `u16` to `u64`, `isize`, `usize`, `NonZero…`, `f32`, `f64` | themselves |
+/// | `i128`, `u128`, [`types::Decimal`](crate::types::Decimal) | decimals |
+/// | `String`, `&str`, `Box<str>`, `Arc<str>`, `Rc<str>`, `Cow<str>`, `char` | text |
+/// | `Vec<u8>`, `&[u8]`, `[u8; N]`, `Box<[u8]>`, `Arc<[u8]>`, `Cow<[u8]>` | bytes |
+/// | the same of every other type | an array, or a list after `IN` |
+/// | [`list(..)`](crate::list) of anything that is iterated: sets, queues, iterators | a list |
+/// | `HashMap`, `BTreeMap` | PostgreSQL's `hstore` |
+/// | [`types`](crate::types), `std::net` addresses, types of other crates behind features | what they are |
+/// | `Option<T>`, `&T` | what `T` is, NULL with its type |
+///
+/// `u8` alone is no value, since a `Vec` of values is an array and one of `u8` is bytes: pass `i16::from(byte)`, and read
+/// an `i16`. Newtypes, enums and records have derives.
 pub trait IntoValue {
     /// The kind of every value of this type; tells the server the type of a NULL.
     const KIND: ValueKind = ValueKind::Any;
@@ -366,7 +381,10 @@ pub trait IntoValue {
     fn into_value(self) -> Value;
 }
 
-/// A Rust type that a cell can be read as.
+/// A Rust type that a cell can be read as: those of [`IntoValue`] that own what they hold, and tuples for records.
+///
+/// The value is exact or an error: integers are range-checked, `[u8; 16]` takes 16 bytes, a decimal is no `f64` unless
+/// that holds the same number. The error's hint says what to ask for instead.
 pub trait FromValue: Sized + Send {
     /// Reads the value.
     ///

@@ -33,12 +33,15 @@ struct Input {
     shape: Shape,
 }
 
+/// Fields with their types.
+type Members = Vec<(Member, Type)>;
+
 #[expect(clippy::large_enum_variant, reason = "one per item, and gone when the macro returns")]
 enum Shape {
     /// The value that it stands for, and fields that stand for nothing.
-    Newtype { member: Member, ty: Type, skipped: Vec<(Member, Type)> },
+    Newtype { member: Member, ty: Type, skipped: Members },
     /// The fields of a record, in order, and fields that stand for nothing.
-    Composite { fields: Vec<(Member, Type)>, skipped: Vec<(Member, Type)> },
+    Composite { fields: Members, skipped: Members },
     /// Variants by their text.
     Texts(Vec<(Ident, LitStr)>),
     /// Variants by their discriminant, an integer of this type.
@@ -242,7 +245,7 @@ impl Input {
 }
 
 /// The fields that are the value, and those that are not.
-fn parts(fields: Fields) -> Result<(Vec<(Member, Type)>, Vec<(Member, Type)>)> {
+fn parts(fields: Fields) -> Result<(Members, Members)> {
     let (mut parts, mut skipped) = (Vec::new(), Vec::new());
     for (index, field) in fields.into_iter().enumerate() {
         let is_skipped = Keys::parse(&keys::NEWTYPE_FIELD, &field.attrs)?.take("skip").is_some();
