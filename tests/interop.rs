@@ -123,7 +123,6 @@ async fn refusals<T: FromValue>(column: Column, literal: &str) -> Result<Vec<Str
         assert_eq!(error.kind(), ErrorKind::Decode);
         let said = error.to_string();
         assert!(said.starts_with("column `value`"), "{said}");
-        assert!(error.hint().is_some(), "{said}");
         messages.push(said);
         db.execute("DROP TABLE refused", ()).await?;
     }

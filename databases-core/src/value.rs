@@ -390,7 +390,7 @@ pub trait FromValue: Sized + Send {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`] if the value does not fit this type exactly. [`Row::get`](crate::Row::get) adds the
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value does not fit this type exactly. [`Row::get`](crate::Row::get) adds the
     /// column's name and type.
     fn from_value(value: ValueRef<'_>) -> Result<Self>;
 }
