@@ -390,8 +390,8 @@ pub trait FromValue: Sized + Send {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value does not fit this type exactly. [`Row::get`](crate::Row::get) adds the
-    /// column's name and type.
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value does not fit this type exactly.
+    /// [`Row::get`](crate::Row::get) adds the column's name and type.
     fn from_value(value: ValueRef<'_>) -> Result<Self>;
 }
 
