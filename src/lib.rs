@@ -14,10 +14,10 @@ pub use databases_core::sea_query;
 pub use databases_core::types;
 pub use databases_core::url::DatabaseUrl;
 pub use databases_core::{
-    Column, ColumnIndex, Columns, Connection, ConversionError, Effect, Error, ErrorKind, ExecResult, Executor, FromRow,
-    FromValue, Ident, IntoParams, IntoQuery, IntoValue, Isolation, List, LockMode, Native, Params, PoolStatus, Query,
-    RawExecutor, Result, Row, RowStream, ServerInfo, Status, Transaction, TransactionOptions, TypeCodec, Value,
-    ValueKind, ValueRef, ident, list, params, sql,
+    Array, ArrayShape, Cells, Column, ColumnIndex, Columns, Connection, ConversionError, Effect, Error, ErrorKind,
+    ExecResult, Executor, FromRow, FromValue, Ident, IntoParams, IntoQuery, IntoValue, Isolation, List, LockMode,
+    Native, Other, Params, PoolStatus, Query, RawExecutor, Refused, Result, Row, RowStream, ServerInfo, Status,
+    Transaction, TransactionOptions, TypeCodec, Value, ValueKind, ValueRef, ident, list, params, sql,
 };
 #[cfg(feature = "macros")]
 pub use databases_macros::{FromRow, FromValue, IntoValue, Params};
@@ -31,5 +31,6 @@ pub use databases_sqlite as sqlite;
 /// What the derives expand to; not API.
 #[doc(hidden)]
 pub mod __private {
-    pub use databases_core::Plan;
+    pub use databases_core::__private::{record, record_field, record_fields};
+    pub use databases_core::{Plan, mismatch_as};
 }

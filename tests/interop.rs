@@ -28,6 +28,9 @@ mod net;
 #[cfg(feature = "rust_decimal")]
 #[path = "interop/rust_decimal.rs"]
 mod rust_decimal;
+#[cfg(feature = "serde")]
+#[path = "interop/serde.rs"]
+mod serde;
 #[cfg(feature = "time")]
 #[path = "interop/time.rs"]
 mod time;
@@ -37,7 +40,7 @@ mod uuid;
 
 use std::fmt::Debug;
 
-use databases::{Connection, Database, ErrorKind, Executor, FromValue, IntoValue, Result, params};
+use databases::{Connection, Database, Effect, ErrorKind, Executor, FromValue, IntoValue, Result, params};
 
 /// The type of a column on each backend; `None` where a backend cannot store such values.
 #[derive(Clone, Copy)]
@@ -121,7 +124,9 @@ async fn refusals<T: FromValue>(column: Column, literal: &str) -> Result<Vec<Str
         db.execute(format!("INSERT INTO refused VALUES ({literal})"), ()).await?;
         let error = db.fetch_val::<T>("SELECT value FROM refused", ()).await.map(drop).expect_err("it does not fit");
         assert_eq!(error.kind(), ErrorKind::Decode);
-        messages.push(error.to_string());
+        let said = error.to_string();
+        assert!(said.starts_with("column `value`"), "{said}");
+        messages.push(said);
         db.execute("DROP TABLE refused", ()).await?;
     }
     assert!(!messages.is_empty() || std::env::var("TEST_DATABASE_URLS").is_err());
@@ -134,7 +139,10 @@ async fn assert_refused(value: impl IntoValue + Clone + Send) -> Result<()> {
         for sql in ["SELECT :value", "SELECT 1 WHERE 1 IN (:value)", "SELECT 1 WHERE '' = :value"] {
             let result: Result<Vec<databases::Row>> = db.fetch_all(sql, params! { value: value.clone() }).await;
             let error = result.map(drop).expect_err("no backend takes it");
-            assert!(matches!(error.kind(), ErrorKind::Encode | ErrorKind::Parameters), "{sql}: {error}");
+            assert_eq!((error.kind(), error.effect()), (ErrorKind::Encode, Effect::NotSent), "{sql}: {error}");
+            let said = error.to_string();
+            let reason = said.strip_prefix("the parameter `value`: a").expect("it names the parameter and the class");
+            assert!(reason.contains(" cannot be written as types::"), "{said}");
         }
     }
     Ok(())

@@ -3,9 +3,15 @@
 //! The rule is exactness: a conversion gives back what the server holds, or an error. What differs between servers
 //! (SQLite has no dates, MySQL no booleans) is bridged here, once, by the Rust type that is asked for.
 
+use std::borrow::Cow;
+use std::num::{NonZero, NonZeroI8, NonZeroI16, NonZeroI32, NonZeroI64, NonZeroU16, NonZeroU32, NonZeroU64};
+use std::rc::Rc;
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
+use crate::misfit::{mismatch, out_of_range, unparsable};
 use crate::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
-use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable};
+use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef};
 
 macro_rules! into_value {
     ($($type:ty, $kind:ident, $v:ident => $value:expr;)*) => {$(
@@ -28,13 +34,19 @@ into_value! {
     u16, Int32, v => Value::Int(v.into());
     u32, Int, v => Value::Int(v.into());
     u64, UInt, v => Value::UInt(v);
+    isize, Int, v => Value::Int(v as i64);
+    usize, UInt, v => Value::UInt(v as u64);
+    i128, Decimal, v => Value::Decimal(v.into());
+    u128, Decimal, v => Value::Decimal(v.into());
     f32, Float32, v => Value::Float(v.into());
     f64, Float, v => Value::Float(v);
     Decimal, Decimal, v => Value::Decimal(v);
     String, Text, v => Value::Text(v);
     &str, Text, v => Value::Text(v.to_owned());
     Box<str>, Text, v => Value::Text(v.into());
-    std::borrow::Cow<'_, str>, Text, v => Value::Text(v.into_owned());
+    Arc<str>, Text, v => Value::Text((*v).to_owned());
+    Rc<str>, Text, v => Value::Text((*v).to_owned());
+    Cow<'_, str>, Text, v => Value::Text(v.into_owned());
     Date, Date, v => Value::Date(v);
     Time, Time, v => Value::Time(v);
     DateTime, DateTime, v => Value::DateTime(v);
@@ -45,6 +57,9 @@ into_value! {
     Value, Any, v => v;
     char, Text, v => Value::Text(v.to_string());
 }
+
+// No platform of Rust has wider ones: the casts of `isize` and `usize` above keep every value.
+const _: () = assert!(size_of::<usize>() <= size_of::<u64>());
 
 impl<T: IntoValue> IntoValue for Option<T> {
     const KIND: ValueKind = T::KIND;
@@ -100,7 +115,54 @@ macro_rules! integers {
     )*};
 }
 
-integers!(i8, i16, i32, i64, u16, u32, u64);
+integers!(i8, i16, i32, i64, isize, u16, u32, u64, usize);
+
+macro_rules! wide_integers {
+    ($($type:ty),*) => {$(
+        impl FromValue for $type {
+            fn from_value(value: ValueRef<'_>) -> Result<Self> {
+                match &value {
+                    ValueRef::UInt(v) => Ok((*v).into()),
+                    ValueRef::Decimal(v) if v.is_integral() => {
+                        let digits = v.as_str().split('.').next().unwrap_or_default();
+                        digits.parse().map_err(|_| out_of_range::<Self>(&value))
+                    }
+                    ValueRef::Decimal(_) => Err(mismatch::<Self>(&value)),
+                    // No other value is wider than 64 bits.
+                    _ => {
+                        let narrow = i64::from_value(value.clone()).map_err(|_| mismatch::<Self>(&value))?;
+                        narrow.try_into().map_err(|_| out_of_range::<Self>(&value))
+                    }
+                }
+            }
+        }
+    )*};
+}
+
+wide_integers!(i128, u128);
+
+macro_rules! non_zero {
+    ($($type:ty: $inner:ty),*) => {$(
+        impl IntoValue for $type {
+            const KIND: ValueKind = <$inner>::KIND;
+            fn into_value(self) -> Value {
+                self.get().into_value()
+            }
+        }
+
+        impl FromValue for $type {
+            fn from_value(value: ValueRef<'_>) -> Result<Self> {
+                let number = <$inner>::from_value(value)?;
+                NonZero::new(number).ok_or_else(|| out_of_range::<Self>(&ValueRef::Int(0)))
+            }
+        }
+    )*};
+}
+
+non_zero!(
+    NonZeroI8: i8, NonZeroI16: i16, NonZeroI32: i32, NonZeroI64: i64,
+    NonZeroU16: u16, NonZeroU32: u32, NonZeroU64: u64
+);
 
 /// The one integer that became this whole number; from 2^53 on there are several.
 fn only_integer(v: f64) -> Option<i64> {
@@ -151,7 +213,7 @@ impl FromValue for f32 {
         if f64::from(narrow) == wide || wide.is_nan() {
             Ok(narrow)
         } else {
-            Err(out_of_range::<Self>(&ValueRef::Float(wide)).with_hint("ask for f64"))
+            Err(out_of_range::<Self>(&ValueRef::Float(wide)))
         }
     }
 }
@@ -169,22 +231,34 @@ impl FromValue for Decimal {
     }
 }
 
-impl FromValue for String {
-    fn from_value(value: ValueRef<'_>) -> Result<Self> {
-        match value {
-            ValueRef::Text(v) | ValueRef::Json(v) => Ok(v.to_owned()),
-            ValueRef::Bytes(v) if std::str::from_utf8(v).is_err() => {
-                Err(Error::new(ErrorKind::Decode, "bytes that are not valid UTF-8 cannot be read as String")
-                    .with_hint("ask for Vec<u8>"))
+macro_rules! texts {
+    ($($type:ty),*) => {$(
+        impl FromValue for $type {
+            fn from_value(value: ValueRef<'_>) -> Result<Self> {
+                match value {
+                    ValueRef::Text(v) | ValueRef::Json(v) => Ok(v.to_owned().into()),
+                    ValueRef::Bytes(v) if std::str::from_utf8(v).is_err() => Err(not_utf8()),
+                    _ => Err(mismatch::<Self>(&value)),
+                }
             }
-            _ => Err(mismatch::<Self>(&value)),
         }
-    }
+    )*};
 }
 
-impl FromValue for Box<str> {
+texts!(String, Box<str>, Arc<str>, Cow<'_, str>);
+
+#[cold]
+fn not_utf8() -> Error {
+    Error::new(ErrorKind::Decode, "bytes that are not valid UTF-8 cannot be read as String")
+        .with_hint("ask for Vec<u8>")
+}
+
+impl FromValue for char {
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
-        String::from_value(value).map(Into::into)
+        match value {
+            ValueRef::Text(v) => v.parse().map_err(|_| unparsable::<Self>(&value)),
+            _ => Err(mismatch::<Self>(&value)),
+        }
     }
 }
 
@@ -268,6 +342,42 @@ mod tests {
         assert_eq!(u64::from_value(ValueRef::Int(-1)).unwrap_err().kind(), ErrorKind::Decode);
         assert_eq!(i64::from_value(ValueRef::Decimal("5.00".parse().unwrap())).unwrap(), 5);
         assert!(i64::from_value(ValueRef::Decimal("5.5".parse().unwrap())).is_err());
+    }
+
+    fn back<T: IntoValue + FromValue>(value: T) -> T {
+        T::from_value(value.into_value().as_ref()).expect("what was bound reads back")
+    }
+
+    #[test]
+    fn integers_of_other_widths_come_back() {
+        for number in [i128::MIN, i64::MIN.into(), -1, 0, u64::MAX.into(), i128::MAX] {
+            assert_eq!(back(number), number);
+        }
+        assert_eq!(back(u128::MAX), u128::MAX);
+        assert_eq!((back(usize::MAX), back(isize::MIN)), (usize::MAX, isize::MIN));
+        assert_eq!(i128::from_value(ValueRef::Decimal("-7.00".parse().unwrap())).unwrap(), -7);
+        assert_eq!(u128::from_value(ValueRef::UInt(7)).unwrap(), 7);
+        assert!(u128::from_value(ValueRef::Int(-7)).is_err());
+        assert!(i128::from_value(u128::MAX.into_value().as_ref()).is_err());
+        assert_eq!(back(NonZeroU16::MAX), NonZeroU16::MAX);
+        assert_eq!(NonZeroI32::KIND, i32::KIND);
+        let zero = NonZeroI32::from_value(ValueRef::Int(0)).unwrap_err();
+        assert_eq!(zero.to_string(), "an integer is out of range for NonZero<i32>");
+    }
+
+    #[test]
+    fn texts_of_every_owner_come_back() {
+        assert_eq!(&*back::<Arc<str>>("a".into()), "a");
+        assert_eq!(back(Cow::Borrowed("a")), "a");
+        assert_eq!(&*back::<Box<str>>("a".into()), "a");
+        assert_eq!(Rc::<str>::from("a").into_value(), Value::Text("a".to_owned()));
+        assert_eq!(back('\u{1f600}'), '\u{1f600}');
+        for text in ["", "ab"] {
+            assert_eq!(
+                char::from_value(ValueRef::Text(text)).unwrap_err().to_string(),
+                "this text does not have the form of char"
+            );
+        }
     }
 
     #[test]

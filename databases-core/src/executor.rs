@@ -7,9 +7,10 @@ use async_trait::async_trait;
 
 use crate::backend::{ExecResult, Flow, RowSink};
 use crate::error::{Error, ErrorKind, Result};
+use crate::from_row::{FromRow, Plan};
 use crate::params::{IntoParams, Params};
 use crate::query::{IntoQuery, Query};
-use crate::row::{FromRow, Plan, Row, RowBatch};
+use crate::row::{Row, RowBatch};
 use crate::sql::Dialect;
 use crate::stream::{BatchStream, RowStream};
 use crate::value::FromValue;

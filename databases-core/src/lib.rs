@@ -16,7 +16,9 @@ mod convert;
 mod database;
 mod error;
 mod executor;
+mod from_row;
 mod interop;
+mod misfit;
 mod options;
 mod params;
 mod pool;
@@ -24,6 +26,8 @@ mod query;
 mod row;
 mod run;
 mod sequence;
+#[cfg(feature = "serde")]
+mod serialize;
 mod session;
 pub mod sql;
 mod stream;
@@ -40,26 +44,28 @@ pub use connection::{Connection, Native};
 pub use database::Pool;
 pub use error::{Effect, Error, ErrorKind, NativePosition, Result};
 pub use executor::{Call, Executor, ParamRows, RawExecutor};
+pub use from_row::{FromRow, Plan};
 pub use interop::ConversionError;
 #[cfg(feature = "json")]
 pub use interop::Json;
+pub use misfit::{mismatch, mismatch_as, out_of_range, unparsable};
 pub use options::{Isolation, LockMode, PoolOptions, TransactionOptions};
 pub use params::{Arg, IntoParams, Params};
 pub use pool::{AfterConnect, PasswordProvider, PoolConfig, PoolStatus};
 pub use query::{IntoQuery, Query, sql};
-pub use row::{Column, ColumnIndex, Columns, FromRow, Plan, Row, RowBatch};
+pub use row::{Cells, Column, ColumnIndex, Columns, Row, RowBatch};
 #[cfg(feature = "query-builder")]
 pub use sea_query;
 pub use sequence::{FromSequenceItem, List, ListItem, SequenceItem, list};
 pub use stream::{BatchStream, RowStream};
 pub use transaction::Transaction;
-pub use value::{
-    FromValue, IntoValue, Other, Refused, TypeName, Value, ValueKind, ValueRef, mismatch, out_of_range, unparsable,
-};
+pub use value::{FromValue, IntoValue, Other, Refused, TypeName, Value, ValueKind, ValueRef};
 
 /// What the crate's macros expand to; not API.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::sequence::{record, record_field, record_fields};
+
     /// `r#type` names the parameter `type`.
     #[must_use]
     pub const fn strip_raw(name: &'static str) -> &'static str {

@@ -126,8 +126,8 @@ impl<'a> Params<'a> {
     }
 
     fn check_values(&self) -> Result<()> {
-        let refusals = self.entries.iter().filter_map(|entry| Some((entry, entry.arg.value.refusal()?)));
-        for (entry, refused) in refusals {
+        let mut refusals = self.entries.iter().filter_map(|entry| Some((entry, entry.arg.value.refusal()?)));
+        if let Some((entry, refused)) = refusals.next() {
             let message = format!("the parameter `{}`: {refused}", entry.name.escape_debug());
             return Err(Error::new(ErrorKind::Encode, message).with_effect(Effect::NotSent));
         }

@@ -1,10 +1,12 @@
 //! Rows: cells stay where the driver put them and are decoded when asked for.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::value::{FromValue, TypeName, ValueRef};
+use crate::from_row::FromRow;
+use crate::value::{FromValue, TypeName, Value, ValueRef};
 
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,11 +85,7 @@ impl Columns {
             let mut found = self.0.iter().enumerate().filter(|(_, column)| matches(&column.name));
             let first = found.next().map(|(index, _)| index);
             match (first, found.next()) {
-                (Some(_), Some(_)) => Err(Error::new(
-                    ErrorKind::Decode,
-                    format!("the column name `{}` is ambiguous", name.escape_debug()),
-                )
-                .with_hint("give the columns different names with AS, or read them by index")),
+                (Some(_), Some(_)) => Err(ambiguous(name)),
                 (first, _) => Ok(first),
             }
         };
@@ -225,6 +223,41 @@ impl Row {
         self.len() == 0
     }
 
+    /// The cells in order, each with its column.
+    ///
+    /// A cell that cannot be decoded is an error of its own and leaves the others readable.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use databases_core::{Result, Row};
+    /// fn nulls(row: &Row) -> Result<Vec<&str>> {
+    ///     let mut names = Vec::new();
+    ///     for (column, cell) in row {
+    ///         if cell?.is_null() {
+    ///             names.push(column.name());
+    ///         }
+    ///     }
+    ///     Ok(names)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn iter(&self) -> Cells<'_> {
+        Cells { row: self, columns: self.columns().iter().enumerate() }
+    }
+
+    /// The cells as owned values by the names of their columns.
+    ///
+    /// `fetch_all::<HashMap<String, Value>>` reads whole results so; any other type of values works as well. With the
+    /// feature `serde`, `serde_json::to_string(&rows)` is the shorter way to JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if two columns have the same name, or a cell cannot be decoded.
+    pub fn to_map(&self) -> Result<BTreeMap<String, Value>> {
+        FromRow::from_row(self)
+    }
+
     fn cell(&self, index: usize) -> Result<ValueRef<'_>> {
         if index >= self.len() {
             return Err(no_such_index(self.columns(), index));
@@ -246,6 +279,37 @@ impl Row {
     }
 }
 
+/// The cells of a [`Row`] with their columns; made by [`Row::iter`].
+#[derive(Clone, Debug)]
+pub struct Cells<'a> {
+    row: &'a Row,
+    columns: std::iter::Enumerate<std::slice::Iter<'a, Column>>,
+}
+
+impl<'a> Iterator for Cells<'a> {
+    type Item = (&'a Column, Result<ValueRef<'a>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (index, column) = self.columns.next()?;
+        Some((column, self.row.cell(index).map_err(|error| self.row.name_column(index, error))))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.columns.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Cells<'_> {}
+
+impl<'a> IntoIterator for &'a Row {
+    type Item = (&'a Column, Result<ValueRef<'a>>);
+    type IntoIter = Cells<'a>;
+
+    fn into_iter(self) -> Cells<'a> {
+        self.iter()
+    }
+}
+
 // The cells are data of users: a row prints its columns only.
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -257,6 +321,13 @@ impl fmt::Debug for Row {
 fn no_such_index(columns: &Columns, index: usize) -> Error {
     let len = columns.len();
     Error::new(ErrorKind::Decode, format!("no column at index {index}; the row has {len}, counted from 0"))
+}
+
+/// The error for a name that two columns have.
+#[cold]
+pub(crate) fn ambiguous(name: &str) -> Error {
+    Error::new(ErrorKind::Decode, format!("the column name `{}` is ambiguous", name.escape_debug()))
+        .with_hint("give the columns different names with AS, or read them by index")
 }
 
 /// A way to name a column: a position counted from 0, or a name.
@@ -293,117 +364,11 @@ impl<T: ColumnIndex + ?Sized> ColumnIndex for &T {
     }
 }
 
-/// What a row is read as: [`Row`] itself, a tuple by position, or a struct with `#[derive(FromRow)]` by name.
-pub trait FromRow: Sized + Send {
-    /// Reads the row.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Decode`] naming the column that does not fit.
-    fn from_row(row: &Row) -> Result<Self>;
-
-    /// Reads the row; `plan` is empty for the first row of a result and handed on to the next ones.
-    #[doc(hidden)]
-    fn from_row_planned(row: &Row, plan: &mut Plan) -> Result<Self> {
-        if plan.prefix.is_empty() {
-            return Self::from_row(row);
-        }
-        let message = format!("{} cannot be read with the prefix `{}`", std::any::type_name::<Self>(), plan.prefix);
-        Err(Error::new(ErrorKind::Decode, message).with_hint("a struct with derive(FromRow) and named fields can"))
-    }
-}
-
-/// Where in a result a struct finds its fields; filled at the first row.
-#[doc(hidden)]
-#[derive(Debug, Default)]
-pub struct Plan {
-    /// The position of each field's column; [`Plan::ABSENT`] where there is none and none is needed.
-    pub indices: Vec<usize>,
-    /// The plan of each field that is flattened.
-    pub flattened: Vec<Plan>,
-    /// What the names of the columns begin with.
-    prefix: String,
-}
-
-impl Plan {
-    /// The position of a column that is not there.
-    pub const ABSENT: usize = usize::MAX;
-
-    /// Whether the columns are still to be looked up.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.indices.is_empty() && self.flattened.is_empty()
-    }
-
-    /// The position of the column of the field `name`.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Decode`] if there is no such column, or more than one.
-    pub fn index_of(&self, columns: &Columns, name: &str) -> Result<usize> {
-        if self.prefix.is_empty() {
-            return columns.index_of(name);
-        }
-        columns.index_of(&format!("{}{name}", self.prefix))
-    }
-
-    /// The same, or [`Plan::ABSENT`].
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Decode`] if there is more than one such column.
-    pub fn index_if_there(&self, columns: &Columns, name: &str) -> Result<usize> {
-        let name = format!("{}{name}", self.prefix);
-        let is_there = columns.iter().any(|column| column.name.eq_ignore_ascii_case(&name));
-        if is_there { columns.index_of(&name) } else { Ok(Self::ABSENT) }
-    }
-
-    /// The empty plan of a field that is flattened, the names of whose columns begin with `prefix` beside this one's.
-    #[must_use]
-    pub fn flatten(&self, prefix: &str) -> Self {
-        Self { prefix: format!("{}{prefix}", self.prefix), ..Self::default() }
-    }
-}
-
-impl FromRow for Row {
-    fn from_row(row: &Row) -> Result<Self> {
-        Ok(row.clone())
-    }
-}
-
-macro_rules! tuples {
-    ($(($($name:ident $index:tt),+);)*) => {$(
-        impl<$($name: FromValue),+> FromRow for ($($name,)+) {
-            fn from_row(row: &Row) -> Result<Self> {
-                Ok(($(row.get_at::<$name>($index)?,)+))
-            }
-        }
-    )*};
-}
-
-tuples! {
-    (A 0);
-    (A 0, B 1);
-    (A 0, B 1, C 2);
-    (A 0, B 1, C 2, D 3);
-    (A 0, B 1, C 2, D 3, E 4);
-    (A 0, B 1, C 2, D 3, E 4, F 5);
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6);
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8);
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9);
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10);
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11);
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12);
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13);
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14);
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15);
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
-    use crate::value::Value;
 
     struct Table(Arc<Columns>, Vec<Vec<Value>>);
 
@@ -436,6 +401,29 @@ mod tests {
         assert_eq!(row.get::<i64>("x").unwrap_err().to_string(), "the column name `x` is ambiguous");
         assert_eq!(row.get::<i64>(3).unwrap(), 4);
         assert_eq!(row.get::<i64>("X").unwrap_err().kind(), ErrorKind::Decode);
+    }
+
+    #[test]
+    fn cells_are_iterated_in_order_and_collected_by_name() {
+        let row = row(&["b", "a"], vec![Value::Int(1), Value::Null]);
+        let cells: Vec<_> = row.iter().map(|(column, cell)| (column.name(), cell.unwrap())).collect();
+        assert_eq!(cells, [("b", ValueRef::Int(1)), ("a", ValueRef::Null)]);
+        assert_eq!(row.into_iter().len(), 2);
+        let map = row.to_map().unwrap();
+        assert_eq!(map, BTreeMap::from([("a".to_owned(), Value::Null), ("b".to_owned(), Value::Int(1))]));
+        let typed = HashMap::<String, Option<i16>>::from_row(&row).unwrap();
+        assert_eq!(typed, HashMap::from([("a".to_owned(), None), ("b".to_owned(), Some(1))]));
+        let error = BTreeMap::<String, i16>::from_row(&row).unwrap_err();
+        assert_eq!(error.to_string(), "column `a` (int4): NULL cannot be read as i16");
+    }
+
+    #[test]
+    fn a_map_has_no_place_for_two_columns_of_one_name() {
+        let row = row(&["x", "y", "x"], [1, 2, 3].map(Value::Int).into());
+        let error = row.to_map().unwrap_err();
+        assert_eq!(error.to_string(), "the column name `x` is ambiguous");
+        assert_eq!(error.hint(), Some("give the columns different names with AS, or read them by index"));
+        assert!(HashMap::<String, Value>::from_row(&row).is_err());
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Sequences as values: arrays and bytes, the lists that expand, records, maps and ranges.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::array::{Array, ArrayShape};
 use crate::error::{Error, ErrorKind, Result};
+use crate::misfit::{mismatch, mismatch_as};
 use crate::types::Range;
-use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef, mismatch};
+use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef};
 
 // `Vec<u8>` and `&[u8]` are bytes, every other sequence is an array. The one blanket impl serves both, since
 // specialisation is not to be had: `SequenceItem` is what tells `u8` from the rest.
@@ -53,6 +56,27 @@ impl<T: SequenceItem, const N: usize> IntoValue for [T; N] {
     const KIND: ValueKind = T::SEQUENCE;
     fn into_value(self) -> Value {
         T::sequence(self.into())
+    }
+}
+
+impl<T: SequenceItem> IntoValue for Box<[T]> {
+    const KIND: ValueKind = T::SEQUENCE;
+    fn into_value(self) -> Value {
+        T::sequence(self.into())
+    }
+}
+
+impl<T: SequenceItem + Clone> IntoValue for Arc<[T]> {
+    const KIND: ValueKind = T::SEQUENCE;
+    fn into_value(self) -> Value {
+        T::sequence(self.to_vec())
+    }
+}
+
+impl<T: SequenceItem + Clone> IntoValue for Cow<'_, [T]> {
+    const KIND: ValueKind = T::SEQUENCE;
+    fn into_value(self) -> Value {
+        T::sequence(self.into_owned())
     }
 }
 
@@ -162,6 +186,35 @@ impl<T: FromSequenceItem> FromValue for Vec<T> {
     }
 }
 
+impl<T: FromSequenceItem> FromValue for Box<[T]> {
+    fn from_value(value: ValueRef<'_>) -> Result<Self> {
+        T::sequence(value).map(Into::into)
+    }
+}
+
+impl<T: FromSequenceItem + Sync> FromValue for Arc<[T]> {
+    fn from_value(value: ValueRef<'_>) -> Result<Self> {
+        T::sequence(value).map(Into::into)
+    }
+}
+
+impl<T: FromSequenceItem + Clone + Sync> FromValue for Cow<'_, [T]> {
+    fn from_value(value: ValueRef<'_>) -> Result<Self> {
+        T::sequence(value).map(Cow::Owned)
+    }
+}
+
+/// Exactly as many bytes or items.
+impl<T: FromSequenceItem, const N: usize> FromValue for [T; N] {
+    fn from_value(value: ValueRef<'_>) -> Result<Self> {
+        let class = value.describe();
+        T::sequence(value)?.try_into().map_err(|items: Vec<T>| {
+            let message = format!("{class} of length {} cannot be read as one of length {N}", items.len());
+            Error::new(ErrorKind::Decode, message).with_hint("ask for a Vec, which takes any length")
+        })
+    }
+}
+
 /// The array of `value`, if it has the shape.
 fn of_shape<T>(value: ValueRef<'_>, wanted: impl FnOnce(ArrayShape) -> bool) -> Result<Array> {
     match value {
@@ -200,6 +253,32 @@ records! {
     6: A 0, B 1, C 2, D 3, E 4, F 5;
     7: A 0, B 1, C 2, D 3, E 4, F 5, G 6;
     8: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7;
+}
+
+/// A record of these fields; what derives make of a composite struct.
+#[doc(hidden)]
+#[must_use]
+pub fn record(fields: Vec<Value>) -> Value {
+    Value::Array(Box::new(Array::record(fields)))
+}
+
+/// The fields of a record that is read as the composite struct `wanted`.
+#[doc(hidden)]
+pub fn record_fields<const N: usize>(value: ValueRef<'_>, wanted: &str) -> Result<[Value; N]> {
+    let record = match value {
+        ValueRef::Array(array) if array.shape() == ArrayShape::Record => *array,
+        _ => return Err(mismatch_as(&value, wanted)),
+    };
+    record.into_items().try_into().map_err(|fields: Vec<Value>| {
+        let message = format!("a record of {} fields cannot be read as {wanted}, which has {N}", fields.len());
+        Error::new(ErrorKind::Decode, message)
+    })
+}
+
+/// One field of a composite struct.
+#[doc(hidden)]
+pub fn record_field<T: FromValue>(value: &Value, name: &str) -> Result<T> {
+    T::from_value(value.as_ref()).map_err(|error| error.context(format_args!("field `{name}`")))
 }
 
 /// A map is a sequence of records of a key and a value: PostgreSQL's `hstore`.
@@ -276,6 +355,8 @@ impl<T: FromValue> FromValue for Range<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeSet, HashSet, VecDeque};
+
     use super::*;
 
     fn back<T: IntoValue + FromValue>(value: T) -> Result<T> {
@@ -292,6 +373,32 @@ mod tests {
         for range in [Range::Empty, (1..5).into(), (1..=5).into(), (..).into(), (5..).into(), (..5).into()] {
             assert_eq!(back::<Range<i32>>(range).unwrap(), range);
         }
+    }
+
+    #[test]
+    fn sequences_of_every_owner_come_back() {
+        assert_eq!(&*back::<Box<[u8]>>([1, 2].into()).unwrap(), [1, 2]);
+        assert_eq!(&*back::<Arc<[i64]>>([1, 2].into()).unwrap(), [1, 2]);
+        assert_eq!(&*back::<Cow<'_, [u8]>>(Cow::Borrowed(&[1, 2])).unwrap(), [1, 2]);
+        assert_eq!(back([1_u8; 32]).unwrap(), [1; 32]);
+        assert_eq!(back([Some(1_i64), None]).unwrap(), [Some(1), None]);
+        assert_eq!((&[1_u8, 2]).into_value(), Value::Bytes(vec![1, 2]));
+        assert_eq!(<&[u8; 2]>::KIND, ValueKind::Bytes);
+        let error = <[u8; 16]>::from_value(ValueRef::Bytes(&[1, 2])).unwrap_err();
+        assert_eq!(error.to_string(), "bytes of length 2 cannot be read as one of length 16");
+    }
+
+    #[test]
+    fn lists_are_made_of_everything_that_is_iterated() {
+        let items = |list: List| list.0.items().len();
+        assert_eq!(items(list(HashSet::from([1, 2]))), 2);
+        assert_eq!(items(list(BTreeSet::from(["a"]))), 1);
+        assert_eq!(items(list(VecDeque::from([1_i64, 2]).iter())), 2);
+        assert_eq!(items(list((1..10).filter(|n| n % 2 == 0))), 4);
+        assert_eq!(items(list([Some(1), None].iter())), 2);
+        assert_eq!(items(list(["a".to_owned()].iter().map(|name| (&**name, 1)))), 1);
+        let empty = list(Vec::<i64>::new());
+        assert_eq!((empty.0.element_kind(), empty.0.items().len()), (ValueKind::Int, 0));
     }
 
     #[test]

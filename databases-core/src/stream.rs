@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 
 use crate::error::{Error, Result};
-use crate::row::{FromRow, Plan, Row, RowBatch};
+use crate::from_row::{FromRow, Plan};
+use crate::row::{Row, RowBatch};
 
 /// Batches of rows, as executors give them.
 pub type BatchStream<'e> = Pin<Box<dyn Stream<Item = Result<Arc<dyn RowBatch>>> + Send + 'e>>;

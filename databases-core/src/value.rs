@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::array::Array;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
 
 /// An owned value: a parameter, or a cell taken out of its row.
@@ -228,7 +228,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// A value of this `class`, which must not repeat the value, that cannot be bound as `wanted`.
+    /// A value of this `class`, which must not repeat the value, that cannot be written as `wanted`.
     #[must_use]
     pub fn new(class: impl Into<TypeName>, wanted: &'static str) -> Self {
         Self { class: class.into(), wanted }
@@ -237,7 +237,7 @@ impl Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cannot be bound as {}", self.class.as_str(), self.wanted)
+        write!(f, "{} cannot be written as {}", self.class.as_str(), self.wanted)
     }
 }
 
@@ -358,6 +358,21 @@ impl fmt::Debug for ValueRef<'_> {
 }
 
 /// A Rust type that can be a parameter.
+///
+/// | Rust | Value |
+/// |---|---|
+/// | `bool`, `i8` to `i64`, `u16` to `u64`, `isize`, `usize`, `NonZero…`, `f32`, `f64` | themselves |
+/// | `i128`, `u128`, [`types::Decimal`](crate::types::Decimal) | decimals |
+/// | `String`, `&str`, `Box<str>`, `Arc<str>`, `Rc<str>`, `Cow<str>`, `char` | text |
+/// | `Vec<u8>`, `&[u8]`, `[u8; N]`, `Box<[u8]>`, `Arc<[u8]>`, `Cow<[u8]>` | bytes |
+/// | the same of every other type | an array, or a list after `IN` |
+/// | [`list(..)`](crate::list) of anything that is iterated: sets, queues, iterators | a list |
+/// | `HashMap`, `BTreeMap` | PostgreSQL's `hstore` |
+/// | [`types`](crate::types), `std::net` addresses, types of other crates behind features | what they are |
+/// | `Option<T>`, `&T` | what `T` is, NULL with its type |
+///
+/// `u8` alone is no value, since a `Vec` of values is an array and one of `u8` is bytes: pass `i16::from(byte)`, and read
+/// an `i16`. Newtypes, enums and records have derives.
 pub trait IntoValue {
     /// The kind of every value of this type; tells the server the type of a NULL.
     const KIND: ValueKind = ValueKind::Any;
@@ -366,57 +381,18 @@ pub trait IntoValue {
     fn into_value(self) -> Value;
 }
 
-/// A Rust type that a cell can be read as.
+/// A Rust type that a cell can be read as: those of [`IntoValue`] that own what they hold, and tuples for records.
+///
+/// The value is exact or an error: integers are range-checked, `[u8; 16]` takes 16 bytes, a decimal is no `f64` unless
+/// that holds the same number. The error's hint says what to ask for instead.
 pub trait FromValue: Sized + Send {
     /// Reads the value.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`] if the value does not fit this type exactly. [`Row::get`](crate::Row::get) adds the
-    /// column's name and type.
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value does not fit this type exactly.
+    /// [`Row::get`](crate::Row::get) adds the column's name and type.
     fn from_value(value: ValueRef<'_>) -> Result<Self>;
-}
-
-/// An error for a value that does not fit: says both sides, never the value.
-#[must_use]
-pub fn mismatch<T>(value: &ValueRef<'_>) -> Error {
-    let wanted = short_type_name::<T>();
-    match value {
-        ValueRef::Null => Error::new(ErrorKind::Decode, format!("NULL cannot be read as {wanted}"))
-            .with_hint(format!("ask for Option<{wanted}>")),
-        other => Error::new(ErrorKind::Decode, format!("{} cannot be read as {wanted}", other.describe())),
-    }
-}
-
-/// An error for a value of the right sort that is out of the type's range.
-#[must_use]
-pub fn out_of_range<T>(value: &ValueRef<'_>) -> Error {
-    let wanted = short_type_name::<T>();
-    Error::new(ErrorKind::Decode, format!("{} is out of range for {wanted}", value.describe()))
-}
-
-/// An error for text that does not parse as the type asked for.
-#[must_use]
-pub fn unparsable<T>(value: &ValueRef<'_>) -> Error {
-    let wanted = short_type_name::<T>();
-    Error::new(ErrorKind::Decode, format!("this {} does not have the form of {wanted}", value.describe()))
-}
-
-fn short_type_name<T>() -> String {
-    // Drops module paths: `alloc::string::String` reads `String`.
-    let full = std::any::type_name::<T>();
-    let mut out = String::with_capacity(full.len());
-    let mut word_start = 0;
-    for (index, c) in full.char_indices() {
-        if c == ':' {
-            word_start = index + 1;
-        } else if !(c.is_alphanumeric() || c == '_') {
-            out.push_str(&full[word_start..index + c.len_utf8()]);
-            word_start = index + c.len_utf8();
-        }
-    }
-    out.push_str(&full[word_start..]);
-    out
 }
 
 #[cfg(test)]
@@ -428,11 +404,5 @@ mod tests {
         let value = Value::Text("hunter2".to_owned());
         assert_eq!(format!("{value:?}"), "Text(..)");
         assert_eq!(format!("{:?}", value.as_ref()), "ValueRef(text)");
-    }
-
-    #[test]
-    fn type_names_are_short() {
-        assert_eq!(short_type_name::<String>(), "String");
-        assert_eq!(short_type_name::<Option<Vec<u8>>>(), "Option<Vec<u8>>");
     }
 }

@@ -63,7 +63,8 @@ pub(crate) const FIELD: Place = Place {
 };
 
 /// A struct that stands for the value in it.
-pub(crate) const NEWTYPE: Place = Place { name: "a newtype", keys: &[CRATE], excludes: &[] };
+pub(crate) const NEWTYPE: Place =
+    Place { name: "a newtype", keys: &[CRATE, key("composite", Form::Flag, "`composite`")], excludes: &[] };
 
 /// One of its fields.
 pub(crate) const NEWTYPE_FIELD: Place = Place { name: "a field of a newtype", keys: &[SKIP], excludes: &[] };

@@ -53,6 +53,8 @@ use proc_macro::TokenStream;
 /// | a field | `flatten, prefix = "a_"` | the same, and the names of its columns begin with `a_`; for structs with this derive and named fields |
 /// | a field | `skip` | no column: the type's default, or what `default = "path"` returns |
 ///
+/// A field whose type is no value of its own says what it is read through: `#[databases(try_from = "i16")] age: u8`.
+///
 /// In a tuple struct, which has no names, `rename_all`, `rename` and `flatten` are errors.
 ///
 /// # Examples
@@ -162,9 +164,10 @@ pub fn derive_params(item: TokenStream) -> TokenStream {
     params::expand(item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// Reads one value as a newtype or as an enum.
+/// Reads one value as a newtype, a record or an enum.
 ///
-/// A struct with one field reads what its field reads. An enum of plain variants reads the text that is the name of the
+/// A struct with one field reads what its field reads; one with `composite` reads a record, PostgreSQL's composite type,
+/// field by field in the order of their declaration. An enum of plain variants reads the text that is the name of the
 /// variant, or with `repr` the integer that is its discriminant; any other value is an `ErrorKind::Decode` that names
 /// those known and not the one found.
 ///
@@ -172,6 +175,7 @@ pub fn derive_params(item: TokenStream) -> TokenStream {
 ///
 /// | On | Attribute | Meaning |
 /// |---|---|---|
+/// | a struct | `composite` | a record of the fields, by their order and not by their names |
 /// | a field of a struct | `skip` | not the value; filled with its type's default, as for `PhantomData` |
 /// | an enum | `rename_all = "style"` | the texts are the names of the variants, in this [style](crate#styles) |
 /// | an enum | `repr = "i32"` | integers of this type: `i8`, `i16`, `i32`, `i64`, `u16`, `u32` or `u64` |
@@ -206,6 +210,13 @@ pub fn derive_params(item: TokenStream) -> TokenStream {
 ///     High,                               // 11
 /// }
 ///
+/// #[derive(FromValue, IntoValue)]
+/// #[databases(composite)]
+/// struct Point {                          // CREATE TYPE point2 AS (x int4, y int4)
+///     x: i32,
+///     y: i32,
+/// }
+///
 /// let (id, mood): (UserId, Option<Mood>) = db.fetch_one("SELECT id, mood FROM users", ()).await?;
 /// ```
 #[proc_macro_derive(FromValue, attributes(databases))]
@@ -213,9 +224,9 @@ pub fn derive_from_value(item: TokenStream) -> TokenStream {
     value::expand_from(item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// Passes a newtype or an enum as one value.
+/// Passes a newtype, a record or an enum as one value.
 ///
-/// A struct with one field passes its field, and NULL has that type. An enum of plain variants passes the text that is
+/// A struct with one field passes its field, and NULL has that type; one with `composite` passes a record of its fields. An enum of plain variants passes the text that is
 /// the name of the variant, or with `repr` the integer that is its discriminant. A reference is a value as well, if the
 /// type is `Clone`.
 ///
@@ -225,6 +236,7 @@ pub fn derive_from_value(item: TokenStream) -> TokenStream {
 ///
 /// | On | Attribute | Meaning |
 /// |---|---|---|
+/// | a struct | `composite` | a record of the fields, by their order and not by their names; PostgreSQL only |
 /// | a field of a struct | `skip` | not the value |
 /// | an enum | `rename_all = "style"` | the texts are the names of the variants, in this [style](crate#styles) |
 /// | an enum | `repr = "i32"` | integers of this type: `i8`, `i16`, `i32`, `i64`, `u16`, `u32` or `u64` |

@@ -1,4 +1,4 @@
-//! `derive(FromValue)` and `derive(IntoValue)`: newtypes, and enums of plain variants as text or as numbers.
+//! `derive(FromValue)` and `derive(IntoValue)`: newtypes, records, and enums of plain variants as text or as numbers.
 
 use std::collections::HashSet;
 
@@ -18,8 +18,11 @@ use crate::keys::{self, Keys};
 /// The integers that are values; `u8` is not, since a `Vec` of it is bytes.
 const REPRS: [&str; 7] = ["i8", "i16", "i32", "i64", "u16", "u32", "u64"];
 
-const FROM: &str = "derive(FromValue) needs a struct with one field, or an enum; for several columns derive FromRow";
-const INTO: &str = "derive(IntoValue) needs a struct with one field, or an enum; for several parameters derive Params";
+const FROM: &str = "derive(FromValue) needs a struct with one field, or an enum; for several columns derive FromRow, \
+                    for a record add `#[databases(composite)]`";
+const INTO: &str = "derive(IntoValue) needs a struct with one field, or an enum; for several parameters derive Params, \
+                    for a record add `#[databases(composite)]`";
+const COMPOSITE: &str = "`composite` makes a record of the fields, and there is none";
 
 /// A type that is one value.
 struct Input {
@@ -30,10 +33,15 @@ struct Input {
     shape: Shape,
 }
 
+/// Fields with their types.
+type Members = Vec<(Member, Type)>;
+
 #[expect(clippy::large_enum_variant, reason = "one per item, and gone when the macro returns")]
 enum Shape {
     /// The value that it stands for, and fields that stand for nothing.
-    Newtype { member: Member, ty: Type, skipped: Vec<(Member, Type)> },
+    Newtype { member: Member, ty: Type, skipped: Members },
+    /// The fields of a record, in order, and fields that stand for nothing.
+    Composite { fields: Members, skipped: Members },
     /// Variants by their text.
     Texts(Vec<(Ident, LitStr)>),
     /// Variants by their discriminant, an integer of this type.
@@ -46,18 +54,25 @@ pub(crate) fn expand_from(item: TokenStream) -> Result<TokenStream> {
     let mut bounds: Vec<WherePredicate> = Vec::new();
     let body = match &input.shape {
         Shape::Newtype { member, ty, skipped } => {
-            let is_generic = |ty: &Type| mentions_param(&input.generics, ty.to_token_stream());
-            bounds.extend(is_generic(ty).then(|| parse_quote!(#ty: #krate::FromValue)));
-            let skipped_types = skipped.iter().map(|(_, ty)| ty).filter(|ty| is_generic(ty));
-            bounds
-                .extend(skipped_types.map(|ty| -> WherePredicate {
-                    parse_quote!(#ty: ::core::default::Default + ::core::marker::Send)
-                }));
-            let skipped =
-                skipped.iter().map(|(member, ty)| quote!(#member: <#ty as ::core::default::Default>::default()));
+            bounds.extend(input.read_bounds(std::slice::from_ref(ty), skipped));
+            let skipped = defaults(skipped);
             quote! {
                 ::core::result::Result::Ok(Self {
                     #member: <#ty as #krate::FromValue>::from_value(__value)?,
+                    #(#skipped,)*
+                })
+            }
+        }
+        Shape::Composite { fields, skipped } => {
+            let (members, types): (Vec<_>, Vec<_>) = fields.iter().cloned().unzip();
+            bounds.extend(input.read_bounds(&types, skipped));
+            let (name, skipped) = (input.ident.unraw().to_string(), defaults(skipped));
+            let names = members.iter().map(member_name);
+            let cells: Vec<_> = (0..members.len()).map(|index| format_ident!("__field_{index}")).collect();
+            quote! {
+                let [#(#cells),*] = #krate::__private::record_fields(__value, #name)?;
+                ::core::result::Result::Ok(Self {
+                    #(#members: #krate::__private::record_field::<#types>(&#cells, #names)?,)*
                     #(#skipped,)*
                 })
             }
@@ -85,18 +100,14 @@ fn variant_of_text(Input { ident, krate, .. }: &Input, variants: &[(Ident, LitSt
     let known: Vec<_> = texts.iter().map(|text| format!("`{}`", text.value())).collect();
     let name = ident.unraw();
     let unknown = format!("unknown value for enum {name}; known: {}", known.join(", "));
-    let (mismatch, hint) = (format!("{{}} cannot be read as {name}"), format!("ask for Option<{name}>"));
+    let name = name.to_string();
     quote! {
         match __value {
             #(#krate::ValueRef::Text(#texts) => ::core::result::Result::Ok(Self::#variants),)*
             #krate::ValueRef::Text(_) => {
                 ::core::result::Result::Err(#krate::Error::new(#krate::ErrorKind::Decode, #unknown))
             }
-            __value => {
-                let __message = ::std::format!(#mismatch, __value.describe());
-                let __error = #krate::Error::new(#krate::ErrorKind::Decode, __message);
-                ::core::result::Result::Err(if __value.is_null() { __error.with_hint(#hint) } else { __error })
-            }
+            __value => ::core::result::Result::Err(#krate::__private::mismatch_as(&__value, #name)),
         }
     }
 }
@@ -121,19 +132,28 @@ pub(crate) fn expand_into(item: TokenStream) -> Result<TokenStream> {
     let mut input = Input::parse(item, INTO)?;
     let krate = &input.krate;
     let mut bounds: Vec<WherePredicate> = Vec::new();
-    let (inner, value) = match &input.shape {
+    let of_inner = |inner: TokenStream, value: TokenStream| {
+        let value_of = quote!(<#inner as #krate::IntoValue>);
+        (quote!(#value_of::KIND), quote!(#value_of::into_value(#value)))
+    };
+    let (kind, value) = match &input.shape {
         Shape::Newtype { member, ty, .. } => {
-            let is_generic = mentions_param(&input.generics, ty.to_token_stream());
-            bounds.extend(is_generic.then(|| parse_quote!(#ty: #krate::IntoValue)));
-            (quote!(#ty), quote!(self.#member))
+            bounds.extend(input.bound(ty, "IntoValue"));
+            of_inner(quote!(#ty), quote!(self.#member))
+        }
+        Shape::Composite { fields, .. } => {
+            let (members, types): (Vec<_>, Vec<_>) = fields.iter().cloned().unzip();
+            bounds.extend(types.iter().filter_map(|ty| input.bound(ty, "IntoValue")));
+            let values = quote!(::std::vec![#(<#types as #krate::IntoValue>::into_value(self.#members)),*]);
+            (quote!(#krate::ValueKind::Array), quote!(#krate::__private::record(#values)))
         }
         Shape::Texts(variants) => {
             let (variants, texts): (Vec<_>, Vec<_>) = variants.iter().cloned().unzip();
-            (quote!(&'static ::core::primitive::str), quote!(match self { #(Self::#variants => #texts,)* }))
+            of_inner(quote!(&'static ::core::primitive::str), quote!(match self { #(Self::#variants => #texts,)* }))
         }
         Shape::Numbers(repr, _) => {
             let repr = primitive(repr);
-            (repr.clone(), quote!(self as #repr))
+            of_inner(repr.clone(), quote!(self as #repr))
         }
     };
     let checks = input.checks();
@@ -143,13 +163,26 @@ pub(crate) fn expand_into(item: TokenStream) -> Result<TokenStream> {
     Ok(quote! {
         #[automatically_derived]
         impl #impl_generics #krate::IntoValue for #ident #type_generics #where_clause {
-            const KIND: #krate::ValueKind = <#inner as #krate::IntoValue>::KIND;
+            const KIND: #krate::ValueKind = #kind;
             fn into_value(self) -> #krate::Value {
-                <#inner as #krate::IntoValue>::into_value(#value)
+                #value
             }
         }
         #checks
     })
+}
+
+/// The fields that are no part of the value.
+fn defaults(skipped: &[(Member, Type)]) -> Vec<TokenStream> {
+    skipped.iter().map(|(member, ty)| quote!(#member: <#ty as ::core::default::Default>::default())).collect()
+}
+
+/// What errors call the field.
+fn member_name(member: &Member) -> String {
+    match member {
+        Member::Named(ident) => ident.unraw().to_string(),
+        Member::Unnamed(index) => index.index.to_string(),
+    }
 }
 
 fn primitive(repr: &Ident) -> TokenStream {
@@ -163,8 +196,12 @@ impl Input {
         let (ident, generics) = (item.ident, item.generics);
         let (krate, shape) = match item.data {
             Data::Struct(data) => {
-                let krate = krate(&mut Keys::parse(&keys::NEWTYPE, &item.attrs)?)?;
-                (krate, newtype(&ident, data.fields, needs)?)
+                let mut keys = Keys::parse(&keys::NEWTYPE, &item.attrs)?;
+                let krate = krate(&mut keys)?;
+                match keys.take("composite") {
+                    Some(key) => (krate, composite(data.fields, &key)?),
+                    None => (krate, newtype(&ident, data.fields, needs)?),
+                }
             }
             Data::Enum(data) if data.variants.is_empty() => {
                 return Err(Error::new_spanned(ident, "an enum without variants has no value"));
@@ -176,6 +213,20 @@ impl Input {
             Data::Union(_) => return Err(Error::new_spanned(ident, needs)),
         };
         Ok(Self { ident, generics, krate, shape })
+    }
+
+    /// What the type of a field must be able to do, if it is generic.
+    fn bound(&self, ty: &Type, name: &str) -> Option<WherePredicate> {
+        let (krate, name) = (&self.krate, format_ident!("{name}"));
+        mentions_param(&self.generics, ty.to_token_stream()).then(|| parse_quote!(#ty: #krate::#name))
+    }
+
+    /// What the generic types of fields must be able to do to be read, and of those that are skipped to be filled.
+    fn read_bounds(&self, types: &[Type], skipped: &[(Member, Type)]) -> Vec<WherePredicate> {
+        let read = types.iter().filter_map(|ty| self.bound(ty, "FromValue"));
+        let skipped =
+            skipped.iter().map(|(_, ty)| ty).filter(|ty| mentions_param(&self.generics, ty.to_token_stream()));
+        read.chain(skipped.map(|ty| parse_quote!(#ty: ::core::default::Default + ::core::marker::Send))).collect()
     }
 
     /// Refuses discriminants that a cast would cut.
@@ -193,23 +244,33 @@ impl Input {
     }
 }
 
-fn newtype(ident: &Ident, fields: Fields, needs: &str) -> Result<Shape> {
-    let mut value = None;
-    let mut skipped = Vec::new();
+/// The fields that are the value, and those that are not.
+fn parts(fields: Fields) -> Result<(Members, Members)> {
+    let (mut parts, mut skipped) = (Vec::new(), Vec::new());
     for (index, field) in fields.into_iter().enumerate() {
         let is_skipped = Keys::parse(&keys::NEWTYPE_FIELD, &field.attrs)?.take("skip").is_some();
         let member = field.ident.map_or_else(|| Member::Unnamed(Index::from(index)), Member::Named);
-        if is_skipped {
-            skipped.push((member, field.ty));
-        } else if value.is_none() {
-            value = Some((member, field.ty));
-        } else {
+        if is_skipped { &mut skipped } else { &mut parts }.push((member, field.ty));
+    }
+    Ok((parts, skipped))
+}
+
+fn newtype(ident: &Ident, fields: Fields, needs: &str) -> Result<Shape> {
+    let (fields, skipped) = parts(fields)?;
+    let mut fields = fields.into_iter();
+    let (member, ty) = fields.next().ok_or_else(|| Error::new_spanned(ident, needs))?;
+    match fields.next() {
+        None => Ok(Shape::Newtype { member, ty, skipped }),
+        Some((_, second)) => {
             let message = format!("{needs}; a field that is no part of the value takes `#[databases(skip)]`");
-            return Err(Error::new_spanned(field.ty, message));
+            Err(Error::new_spanned(second, message))
         }
     }
-    let (member, ty) = value.ok_or_else(|| Error::new_spanned(ident, needs))?;
-    Ok(Shape::Newtype { member, ty, skipped })
+}
+
+fn composite(fields: Fields, key: &keys::Given) -> Result<Shape> {
+    let (fields, skipped) = parts(fields)?;
+    if fields.is_empty() { Err(key.error(COMPOSITE)) } else { Ok(Shape::Composite { fields, skipped }) }
 }
 
 fn variants(mut keys: Keys, generics: &Generics, variants: Punctuated<Variant, Token![,]>) -> Result<Shape> {
@@ -273,6 +334,8 @@ mod tests {
             ("struct None(#[databases(skip)] i64);", FROM),
             ("union Bits { id: i64 }", FROM),
             ("struct Pair(i64, i64);", &format!("{FROM}; {skip}")),
+            ("#[databases(composite)] struct None(#[databases(skip)] i64);", COMPOSITE),
+            ("#[databases(composite)] struct Unit;", COMPOSITE),
             ("enum Never {}", "an enum without variants has no value"),
             ("enum E { A, B(i64) }", fields),
             ("enum E { A, B { id: i64 } }", fields),
@@ -288,7 +351,7 @@ mod tests {
         for (item, message) in [
             (
                 "#[databases(rename_all = \"x\")] struct A(i64);",
-                "unknown key `rename_all`; a newtype takes `crate = \"path\"`",
+                "unknown key `rename_all`; a newtype takes `crate = \"path\"`, `composite`",
             ),
             ("struct A(#[databases(rename = \"x\")] i64);", "unknown key `rename`; a field of a newtype takes `skip`"),
             ("enum E { #[databases(skip)] A }", "unknown key `skip`; a variant takes `rename = \"name\"`"),

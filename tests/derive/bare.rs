@@ -49,6 +49,13 @@ mod none {
 
     #[derive(::core::clone::Clone, ::databases::FromValue, ::databases::IntoValue)]
     pub(super) struct Id(pub(super) ::core::primitive::i64);
+
+    #[derive(::databases::FromValue, ::databases::IntoValue)]
+    #[databases(composite)]
+    pub(super) struct Composite {
+        value: ::core::primitive::i64,
+        vec: Mood,
+    }
 }
 
 use crate::{memory, read};

@@ -163,3 +163,44 @@ async fn an_unknown_value_is_an_error_that_lists_the_known_and_repeats_none() {
     assert_eq!(null.to_string(), "column `mood`: NULL cannot be read as Mood");
     assert_eq!((null.kind(), null.hint()), (ErrorKind::Decode, Some("ask for Option<Mood>")));
 }
+
+#[derive(Clone, Debug, PartialEq, FromValue, IntoValue)]
+#[databases(composite)]
+struct Point<T> {
+    x: T,
+    r#type: Option<String>,
+    #[databases(skip)]
+    of: PhantomData<T>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, FromValue, IntoValue)]
+#[databases(composite)]
+struct Pair(i32, Mood);
+
+#[test]
+fn composite_structs_are_records_field_by_field() -> Result<()> {
+    const _: () = assert!(matches!(Pair::KIND, ValueKind::Array));
+    let point = Point { x: 1_i16, r#type: None, of: PhantomData };
+    let value = point.clone().into_value();
+    let Value::Array(record) = &value else { panic!("a record") };
+    assert_eq!(record.items(), [Value::Int(1), Value::Null]);
+    assert_eq!(record.shape(), databases::ArrayShape::Record);
+    assert_eq!(Point::from_value(value.as_ref())?, point);
+    let pairs = vec![Pair(1, Mood::Sad), Pair(2, Mood::Fine)];
+    assert_eq!(Vec::<Pair>::from_value(pairs.clone().into_value().as_ref())?, pairs);
+    assert_eq!(Option::<Pair>::from_value(ValueRef::Null)?, None);
+
+    let wide = Point { x: 70_000_i64, r#type: None, of: PhantomData }.into_value();
+    for (error, message) in [
+        (Point::<i16>::from_value(wide.as_ref()).map(drop), "field `x`: an integer is out of range for i16"),
+        (Pair::from_value(wide.as_ref()).map(drop), "field `1`: NULL cannot be read as Mood"),
+        (Pair::from_value(ValueRef::Int(1)).map(drop), "an integer cannot be read as Pair"),
+        (Pair::from_value(vec![1].into_value().as_ref()).map(drop), "an array cannot be read as Pair"),
+    ] {
+        assert_eq!(error.unwrap_err().to_string(), message);
+    }
+    let single = databases::Array::record(vec![Value::Int(1)]);
+    let error = Pair::from_value(Value::Array(Box::new(single)).as_ref()).unwrap_err();
+    assert_eq!(error.to_string(), "a record of 1 fields cannot be read as Pair, which has 2");
+    Ok(())
+}

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::params;
 use crate::sql::DialectKind;
+use crate::value::Value;
 
 /// What no error may print.
 const CANARY: &str = "canary7f3";
@@ -19,8 +20,25 @@ fn prints_no_value(error: &Error) {
         texts.extend([format!("{source}"), format!("{source:?}"), format!("{source:#?}")]);
         below = source.source();
     }
+    says_everything_once(error);
     for text in texts {
         assert!(!text.contains(CANARY) && !text.contains("731337"), "prints a value: {text}");
+    }
+}
+
+/// Asserts that no layer of `error` repeats what another says.
+#[track_caller]
+fn says_everything_once(error: &Error) {
+    let mut layers = vec![error.to_string()];
+    let mut below = std::error::Error::source(error);
+    while let Some(source) = below {
+        layers.push(source.to_string());
+        below = source.source();
+    }
+    for (index, layer) in layers.iter().enumerate() {
+        assert!(!layer.is_empty(), "an empty layer: {layers:?}");
+        let repeats = |other: &String| other.contains(&**layer);
+        assert!(!layers.iter().enumerate().any(|(at, other)| at != index && repeats(other)), "repeats: {layers:#?}");
     }
 }
 
@@ -180,6 +198,46 @@ pub async fn errors_that_repeat_values_keep_them_out_of_sight(f: &Fixture) -> Re
     Ok(())
 }
 
+pub async fn no_error_that_values_provoke_prints_them(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let (_, t) = constrained(f, &db).await?;
+    let long = || format!("{CANARY}{}", "x".repeat(10_000));
+    let insert = format!("INSERT INTO {t} (id, name, n) VALUES (:id, :name, :n)");
+    db.execute(&insert, params! { id: 1, name: CANARY, n: 1 }).await?;
+    let mut seen = Vec::new();
+    let mut provoked = |result: Result<crate::ExecResult>| {
+        if let Err(error) = result {
+            prints_no_value(&error);
+            seen.push(error.kind());
+        }
+    };
+    // Not every server refuses each of them.
+    provoked(db.execute(&insert, params! { id: 2, name: CANARY, n: 1 }).await);
+    provoked(db.execute(&insert, params! { id: 2, name: format!("{CANARY}2"), n: 731_337 }).await);
+    provoked(db.execute(&insert, params! { id: 2, name: long(), n: 1 }).await);
+    provoked(db.execute(&insert, params! { id: CANARY, name: "a", n: 1 }).await);
+    provoked(db.execute(&insert, params! { id: 3, name: vec![0xff_u8, 0xfe], n: CANARY }).await);
+    provoked(db.execute(&insert, params! { id: u64::MAX, name: CANARY, n: 1 }).await);
+    provoked(db.execute(&insert, params! { id: 4, name: format!("{CANARY}\0"), n: 1 }).await);
+    provoked(db.execute(format!("{insert} {insert}"), params! { id: 5, name: CANARY, n: 1 }).await);
+    provoked(db.execute(format!("{insert} :name"), params! { id: 5, name: CANARY, n: 1 }).await);
+    provoked(db.execute(format!("SELECT {t}_no_function(:v)"), params! { v: CANARY }).await);
+    provoked(db.execute("SELECT :v + CAST(:w AS DATE)", params! { v: CANARY, w: CANARY }).await);
+    provoked(db.execute("SELECT 1 WHERE 1 IN (:v, 5", params! { v: crate::list([CANARY]) }).await);
+    provoked(db.execute("SELECT :v", params! { v: crate::list([CANARY]), w: CANARY }).await);
+    let rows = [(6, CANARY), (7, CANARY)].map(|(id, name)| params! { id, name, n: 731_337 });
+    prints_no_value(&db.execute_many(&insert, rows).await.expect_err("a value twice, or out of its range"));
+    for kind in [ErrorKind::UniqueViolation, ErrorKind::CheckViolation, ErrorKind::Syntax, ErrorKind::Parameters] {
+        assert!(seen.contains(&kind), "{kind:?} was not provoked: {seen:?}");
+    }
+    let params = params! { v: CANARY };
+    let value = Value::Text(CANARY.to_owned());
+    let row: crate::Row = db.fetch_one(format!("SELECT name FROM {t}"), ()).await?;
+    let printed = format!("{params:?} {value:?} {:?} {row:?} {:?} {db:?}", value.as_ref(), row.get_ref(0)?);
+    assert!(!printed.contains(CANARY), "{printed}");
+    Ok(())
+}
+
 pub async fn division_by_zero_is_an_error_or_null(f: &Fixture) -> Result<()> {
     let db = f.pool()?;
     let t = f.notes(&db).await?;
@@ -239,5 +297,20 @@ pub async fn a_mistake_is_shown_in_the_text_that_was_given(f: &Fixture) -> Resul
     // Our own scanner knows the place everywhere.
     let error = fails(db.execute("SELECT 1,\n :b", ()).await, ErrorKind::Parameters);
     assert_eq!(error.line_col(), Some((2, 2)));
+    Ok(())
+}
+
+pub async fn a_mistake_behind_or_in_a_list_is_shown_at_its_name(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.notes(&db).await?;
+    let ids = || crate::list([1, 2, 3]);
+    for place in ["IN (:ids)", "IN (0, :ids)", "NOT IN :ids"] {
+        let sql = format!("SELECT id FROM {t}\n WHERE id {place} AND\n nonsense_column = 1");
+        let error = fails(db.execute(sql, params! { ids: ids() }).await, ErrorKind::UndefinedColumn);
+        assert_eq!(error.line_col(), f.pick(Some((3, 2)), None, Some((3, 2))), "{error}");
+        let sql = format!("SELECT id FROM {t}\n WHERE id {place} AND\n id FORM nowhere x y");
+        let error = fails(db.execute(sql, params! { ids: ids() }).await, ErrorKind::Syntax);
+        assert_eq!(error.line_col().map(|(line, _)| line), Some(3), "{error}");
+    }
     Ok(())
 }

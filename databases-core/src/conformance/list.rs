@@ -94,6 +94,7 @@ macro_rules! conformance {
             rows::a_column_that_does_not_fit_does_not_spoil_its_row [];
             rows::a_column_of_a_type_without_a_value_of_its_own_leaves_the_others_readable [FullSql];
             rows::cells_are_borrowed_and_taken_as_values [];
+            rows::rows_are_iterated_and_collected_by_name [FullSql];
             rows::rows_outlive_their_connection [];
             rows::a_result_may_have_many_columns [FullSql];
             types::bool_round_trips [];
@@ -133,6 +134,7 @@ macro_rules! conformance {
             values::the_type_asked_for_decides_and_is_exact [];
             values::a_sum_of_integers_is_read_as_an_integer [FullSql];
             values::a_type_of_ones_own_is_a_parameter_and_a_result [];
+            values::a_typed_null_of_every_sort_stands_beside_a_comparison [FullSql];
             values::columns_read_as_values_have_the_kinds_of_their_server [FullSql];
             transactions::commit_keeps_and_rollback_undoes [Transactions];
             transactions::a_dropped_transaction_is_rolled_back_before_reuse [Transactions];
@@ -215,10 +217,12 @@ macro_rules! conformance {
             errors::undefined_names_have_kinds_of_their_own [FullSql];
             errors::simple_undefined_tables_and_columns_are_told [];
             errors::errors_that_repeat_values_keep_them_out_of_sight [FullSql];
+            errors::no_error_that_values_provoke_prints_them [FullSql];
             errors::division_by_zero_is_an_error_or_null [FullSql];
             errors::a_wrong_password_and_url_are_told_without_the_password [FullSql];
             errors::an_unknown_option_of_the_url_is_an_error_that_names_it [];
             errors::a_mistake_is_shown_in_the_text_that_was_given [FullSql];
+            errors::a_mistake_behind_or_in_a_list_is_shown_at_its_name [FullSql];
             query_builder::built_statements_run_on_every_backend [FullSql];
             query_builder::names_in_built_statements_are_parameters [FullSql];
             query_builder::built_statements_are_kept_prepared [FullSql];

@@ -1,5 +1,9 @@
 //! Rows: columns by name and index, decoded when asked for.
 
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::TryStreamExt;
+
 use super::{Fixture, fails};
 use crate::error::{ErrorKind, Result};
 use crate::executor::Executor;
@@ -86,6 +90,29 @@ pub async fn cells_are_borrowed_and_taken_as_values(f: &Fixture) -> Result<()> {
     assert_eq!(rows[0].get::<Value>("id")?, Value::Int(1));
     assert_eq!(rows[1].get::<Value>("body")?, Value::Null);
     assert!(rows[1].get_raw("body")?.is_none());
+    Ok(())
+}
+
+pub async fn rows_are_iterated_and_collected_by_name(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.notes(&db).await?;
+    db.execute(format!("INSERT INTO {t} (id, body) VALUES (1, 'text'), (2, NULL)"), ()).await?;
+    let sql = format!("SELECT body, id FROM {t} ORDER BY id");
+    let rows: Vec<Row> = db.fetch_all(&sql, ()).await?;
+    let mut names = Vec::new();
+    for (column, cell) in &rows[1] {
+        names.push((column.name(), cell?.to_value()));
+    }
+    assert_eq!(names, [("body", Value::Null), ("id", Value::Int(2))]);
+    let expected = BTreeMap::from([("body".to_owned(), Value::Text("text".into())), ("id".to_owned(), Value::Int(1))]);
+    assert_eq!(rows[0].to_map()?, expected);
+    let maps: Vec<HashMap<String, Value>> = db.fetch_all(&sql, ()).await?;
+    assert_eq!(maps[0], expected.into_iter().collect());
+    let streamed: Vec<BTreeMap<String, Option<String>>> =
+        db.iterate(format!("SELECT body FROM {t} ORDER BY id"), ()).try_collect().await?;
+    assert_eq!(streamed[1], BTreeMap::from([("body".to_owned(), None)]));
+    let twice = db.fetch_all::<HashMap<String, Value>>("SELECT 1 AS x, 2 AS x", ()).await;
+    assert_eq!(fails(twice, ErrorKind::Decode).to_string(), "the column name `x` is ambiguous");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Values that no column gives a type, and conversions on the way out.
 
 use super::{Fixture, fails};
+use crate::database::Pool;
 use crate::error::{ErrorKind, Result};
 use crate::executor::Executor;
 use crate::params;
@@ -149,6 +150,51 @@ pub async fn a_type_of_ones_own_is_a_parameter_and_a_result(f: &Fixture) -> Resu
         }
     }
     echo(f, Id(5)).await
+}
+
+pub async fn a_typed_null_of_every_sort_stands_beside_a_comparison(f: &Fixture) -> Result<()> {
+    /// What a derive makes of a newtype.
+    #[derive(Clone)]
+    struct Id(i64);
+    impl IntoValue for Id {
+        const KIND: crate::ValueKind = <i64 as IntoValue>::KIND;
+        fn into_value(self) -> Value {
+            self.0.into_value()
+        }
+    }
+    async fn both<T: IntoValue + Clone>(db: &Pool, table: &str, value: T) -> Result<()> {
+        let sql = format!("SELECT count(*) FROM {table} WHERE (:v IS NULL OR v = :v)");
+        let given = |v: Option<T>| crate::Params::new().with("v", v);
+        assert_eq!(db.fetch_val::<i64>(&sql, given(None)).await?, 2);
+        assert_eq!(db.fetch_val::<i64>(&sql, given(Some(value))).await?, 1);
+        Ok(())
+    }
+    let db = f.pool_with(|options| options.max_connections = Some(1))?;
+    let at: DateTime = "2024-02-29 01:02:03.5".parse().expect("a date and time");
+    macro_rules! beside {
+        ($($column:expr, $value:expr;)*) => {$(
+            let t = f.table("beside");
+            db.execute(format!("CREATE TABLE {t} (v {})", $column), ()).await?;
+            db.execute(format!("INSERT INTO {t} (v) VALUES (:v)"), params! { v: $value }).await?;
+            db.execute(format!("INSERT INTO {t} (v) VALUES (NULL)"), ()).await?;
+            both(&db, &t, $value).await?;
+        )*};
+    }
+    beside! {
+        f.types.i64, Id(5);
+        f.types.i64, 5_usize;
+        f.types.i64, std::num::NonZeroI32::MAX;
+        f.types.decimal, "12.5".parse::<Decimal>().expect("a decimal");
+        f.types.short_text, std::sync::Arc::<str>::from("a");
+        f.types.short_text, 'a';
+        f.types.bytes, [1_u8, 2];
+        f.types.date, at.date();
+        f.types.time, at.time();
+        f.types.datetime, at;
+        f.types.timestamp, at.assume_utc();
+        f.types.uuid, Uuid::nil();
+    }
+    Ok(())
 }
 
 pub async fn columns_read_as_values_have_the_kinds_of_their_server(f: &Fixture) -> Result<()> {

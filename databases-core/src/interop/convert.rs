@@ -101,6 +101,7 @@ pub(super) use refusal::{refused, unfit};
 mod through {
     use super::{ConversionError, refused, unfit};
     use crate::error::{Error, ErrorKind, Result};
+    use crate::misfit::short_type_name;
     use crate::value::{FromValue, Value, ValueRef};
 
     /// Binds `value` as core's own type `O`.
@@ -119,19 +120,23 @@ mod through {
     {
         let (class, is_text, is_null) = (value.describe(), matches!(value, ValueRef::Text(_)), value.is_null());
         let ours = O::from_value(value).map_err(|error| renamed(&error, class, is_text, is_null, wanted))?;
-        T::try_from(ours).map_err(|error| Error::from(error.into()))
+        T::try_from(ours).map_err(|error| {
+            let hint = format!("ask for types::{}, which has room for it", short_type_name::<O>());
+            Error::from(error.into()).with_hint(hint)
+        })
     }
 
     /// The error of core's own type, in terms of the type that was asked for.
     #[cold]
     fn renamed(error: &Error, class: &'static str, is_text: bool, is_null: bool, wanted: &'static str) -> Error {
-        if is_text {
-            return Error::new(ErrorKind::Decode, format!("this {class} does not have the form of {wanted}"));
-        }
-        let unfit = unfit(class, is_null, wanted);
+        let renamed = if is_text {
+            Error::new(ErrorKind::Decode, format!("this {class} does not have the form of {wanted}"))
+        } else {
+            unfit(class, is_null, wanted)
+        };
         match error.hint() {
-            Some(hint) if !is_null => unfit.with_hint(hint),
-            _ => unfit,
+            Some(hint) if !is_null => renamed.with_hint(hint),
+            _ => renamed,
         }
     }
 

@@ -9,7 +9,8 @@ use ::ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{convert::ConversionError, net::Prefixed};
 use crate::error::Result;
-use crate::value::{FromValue, ValueRef, unparsable};
+use crate::misfit::unparsable;
+use crate::value::{FromValue, ValueRef};
 
 impl FromValue for IpNet {
     fn from_value(value: ValueRef<'_>) -> Result<Self> {

@@ -11,8 +11,9 @@ use serde_json::error::Category;
 
 use super::convert::{ConversionError, refused, unfit};
 use crate::error::{Error, Result};
+use crate::misfit::mismatch;
 use crate::types::{Decimal, JsonText};
-use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef, mismatch};
+use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef};
 
 const VALUE: &str = "serde_json::Value";
 

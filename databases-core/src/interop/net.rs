@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::convert::ConversionError;
 use crate::error::Result;
-use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef, mismatch, unparsable};
+use crate::misfit::{mismatch, unparsable};
+use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef};
 
 /// An address and how many of its bits are the network's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::template::{Template, scan};
 use super::values::{ArgPath, ArgRef, Args, Bound, ItemShape, Shape, Values};
 
 /// What an empty list after IN becomes on MySQL: no row, also for a NULL on the left.
-const MYSQL_NO_ROW: &str = "SELECT NULL FROM DUAL WHERE FALSE";
+pub(super) const MYSQL_NO_ROW: &str = "SELECT NULL FROM DUAL WHERE FALSE";
 
 /// How strict [`rewrite`] is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
