@@ -27,6 +27,7 @@ mod sequence;
 mod session;
 pub mod sql;
 mod stream;
+pub mod tls;
 mod transaction;
 pub mod types;
 pub mod url;
