@@ -31,6 +31,7 @@ mod serialize;
 mod session;
 pub mod sql;
 mod stream;
+pub mod tls;
 mod transaction;
 pub mod types;
 pub mod url;

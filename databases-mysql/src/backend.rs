@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use databases_core::backend::{Backend, BackendConnection, Capabilities, ConnectContext, Connector, Target};
 use databases_core::sql::Dialect;
+use databases_core::tls::TlsMode;
 use databases_core::url::{DatabaseUrl, UrlOptions};
 use databases_core::{PoolOptions, Result};
 
-use crate::connection::Connection;
+use crate::connect::{NoTls, connect};
 use crate::options::{KEYS, Options};
 
 /// MySQL and MariaDB, over `mysql_async`.
@@ -34,7 +35,13 @@ impl Backend for MySql {
         let is_mariadb = url.scheme() == "mariadb";
         let options = Options::new(url, options, pool.statement_cache_size)?;
         let target = options.target(if is_mariadb { "mariadb" } else { "mysql" });
-        Ok(Arc::new(MySqlConnector { options, target, is_mariadb: AtomicBool::new(is_mariadb) }))
+        Ok(Arc::new(MySqlConnector {
+            options,
+            target,
+            is_mariadb: AtomicBool::new(is_mariadb),
+            no_tls: NoTls::default(),
+            warned: AtomicBool::new(false),
+        }))
     }
 
     fn options(&self) -> &'static [&'static str] {
@@ -49,6 +56,9 @@ struct MySqlConnector {
     target: Target,
     /// As the scheme says, until a server has said so itself.
     is_mariadb: AtomicBool,
+    no_tls: NoTls,
+    /// One warning about plain text per connector is enough.
+    warned: AtomicBool,
 }
 
 impl fmt::Debug for MySqlConnector {
@@ -86,13 +96,13 @@ impl Connector for MySqlConnector {
     }
 
     async fn connect(&self, context: ConnectContext) -> Result<Arc<dyn BackendConnection>> {
-        let opts = self.options.resolve(context.password).await?;
-        let connection = Connection::open(opts, &self.options).await?;
+        let (connection, encrypted) = connect(&self.options, context.password, &self.no_tls).await?;
         self.is_mariadb.store(connection.info().product == "MariaDB", Ordering::Relaxed);
-        if self.options.is_plaintext_over_network() {
+        let exposed = !encrypted && self.options.is_over_network() && self.options.tls.mode() != TlsMode::Disable;
+        if exposed && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 server.address = %self.target.address,
-                "the connection is not encrypted: this build has no TLS yet; sslmode=disable says that this is meant"
+                "the session is not encrypted; sslmode=require insists on TLS, sslmode=disable says that this is meant"
             );
         }
         Ok(Arc::new(connection))

@@ -11,6 +11,7 @@ use databases_core::{Effect, Error, ErrorKind, NativePosition};
 use mysql_async::{DriverError, IoError, LocalInfileError, ServerError};
 
 use crate::keys::Target;
+use crate::tls;
 
 /// The statement cannot be prepared; the text protocol may run it.
 pub(crate) const NOT_PREPARABLE: u16 = 1295;
@@ -93,10 +94,11 @@ fn from_driver(error: mysql_async::Error, at: Option<&str>) -> Error {
     use mysql_async::Error as Driver;
     match error {
         Driver::Io(IoError::Io(source)) => match at {
-            Some(at) => unreachable(at),
-            None => Error::new(ErrorKind::Disconnected, "the connection to the server broke"),
-        }
-        .with_source(source),
+            Some(at) => tls::tls_error(source).unwrap_or_else(|source| unreachable(at).with_source(source)),
+            None => Error::new(ErrorKind::Disconnected, "the connection to the server broke").with_source(source),
+        },
+        #[cfg(feature = "tls")]
+        Driver::Io(IoError::Tls(fault)) => tls::driver_error(fault),
         Driver::Driver(driver) => from_driver_error(&driver, at),
         // Options and URLs could be in there; we make neither an `Other` nor a `Url`.
         _ => Error::new(ErrorKind::Internal, "the driver failed in a way that it should not"),
@@ -129,9 +131,13 @@ fn from_driver_error(error: &DriverError, at: Option<&str>) -> Error {
             of(ErrorKind::Authentication, "the server asks for the old, insecure password authentication")
         }
         DriverError::CleartextPluginDisabled => {
-            of(ErrorKind::Authentication, "the server asks for the password in clear text, which needs TLS")
+            of(ErrorKind::Authentication, "the server asks for the password in clear text, which is not allowed")
+                .with_hint(
+                    "sslmode=verify-full allows it, and allow_cleartext_password=true where the network is trusted",
+                )
         }
-        DriverError::NoClientSslFlagFromServer => of(ErrorKind::Tls, "the server has no TLS"),
+        DriverError::NoClientSslFlagFromServer => of(ErrorKind::Tls, "the server has no TLS")
+            .with_hint("sslmode=prefer connects without it, where the network is trusted"),
         DriverError::CantParseServerVersion { .. } => of(io_kind, "the server's version cannot be read"),
         DriverError::LocalInfile(LocalInfileError::NoHandler) => {
             of(ErrorKind::Unsupported, "LOAD DATA LOCAL is not supported: it lets a server read files of this machine")

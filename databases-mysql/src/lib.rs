@@ -11,9 +11,28 @@
 //! | Option | Meaning |
 //! |---|---|
 //! | `socket` | the path of the server's unix socket, or its directory; a directory may also be the host |
-//! | `sslmode`, `ssl-mode` | `disable`, `allow`, `prefer` (the default); `require` and above fail, since this build has no TLS |
+//! | `sslmode`, `ssl-mode` | `disable`, `allow`, `prefer` (the default), `require`, `verify-ca`, `verify-full`, with libpq's meanings: see [`databases_core::tls`]; also as MySQL spells them (`DISABLED`, `PREFERRED`, `REQUIRED`, `VERIFY_CA`, `VERIFY_IDENTITY`) |
+//! | `sslrootcert` | a file with the certificates of the trusted authorities, or `system` |
+//! | `sslcert`, `sslkey` | files with the client's certificate and its key |
+//! | `allow_cleartext_password` | lets the server ask for the password in clear text; default false: only over TLS that `sslmode` insists on |
 //! | `charset` | `utf8mb4`, which is what a session always has |
 //! | `zero_dates` | `error` (the default) or `null`: what a date with a zero month or day, like `0000-00-00`, is read as |
+//!
+//! # TLS
+//!
+//! With `prefer`, a session goes on without TLS where the server has none or the handshake fails; that takes a connection more,
+//! which the server may log as aborted, and is tried again after a minute. With `allow`, a login that is refused is tried again
+//! with TLS. The first time that a session to another host is not encrypted although the mode is not `disable` is a
+//! warning by `tracing`.
+//!
+//! The driver takes the crypto provider of rustls that is the default of the process. If there is none, this crate makes its own
+//! (ring) the default at the first connection with TLS; an application that wants another installs it before. With
+//! `verify-ca` the server is told the name `notvalidforname.invalid` (SNI) instead of its own, which servers of
+//! MySQL and MariaDB do not look at.
+//!
+//! `caching_sha2_password`, whose first login sends the whole password, does so as it is over TLS and over unix sockets; without
+//! TLS it encrypts it with a key that it asks the server for, and **whoever is on the way can give a key of their
+//! own**: over a network that is not trusted use `verify-full`.
 //!
 //! # What a cell becomes
 //!
@@ -89,6 +108,7 @@
 mod backend;
 mod batch;
 mod cache;
+mod connect;
 mod connection;
 mod error;
 mod keys;
@@ -98,6 +118,8 @@ mod session;
 mod shared;
 mod stream;
 mod text;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 #[cfg(test)]
 mod type_properties;
 mod types;

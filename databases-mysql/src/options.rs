@@ -7,14 +7,26 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use databases_core::backend::Target;
+use databases_core::tls::{TlsMode, TlsOptions};
 use databases_core::url::{DatabaseUrl, UrlError, UrlOptions};
 use databases_core::{Error, ErrorKind, Result};
 use mysql_async::{Opts, OptsBuilder};
 
 use crate::error;
+use crate::tls;
 
 /// The URL keys of this backend.
-pub(crate) const KEYS: &[&str] = &["sslmode", "ssl-mode", "charset", "socket", "zero_dates"];
+pub(crate) const KEYS: &[&str] = &[
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "allow_cleartext_password",
+    "charset",
+    "socket",
+    "zero_dates",
+];
 
 const DEFAULT_PORT: u16 = 3306;
 const SSL_MODES: &str = "`disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`";
@@ -46,7 +58,8 @@ pub(crate) struct Options {
     user: Option<String>,
     password: Option<String>,
     database: Option<String>,
-    tls_preferred: bool,
+    pub(crate) tls: TlsOptions,
+    allow_cleartext_password: bool,
     pub(crate) statement_cache_size: usize,
     pub(crate) zero_dates: ZeroDates,
 }
@@ -54,7 +67,11 @@ pub(crate) struct Options {
 impl Options {
     /// Takes the parts of `url` and this backend's options.
     pub(crate) fn new(url: &DatabaseUrl, options: &mut UrlOptions, statement_cache_size: usize) -> Result<Self> {
-        let tls_preferred = take_ssl_mode(options)?;
+        let mode = take_ssl_mode(options)?;
+        let tls = TlsOptions::read_with(mode, options)?;
+        if cfg!(not(feature = "tls")) {
+            tls.without_tls()?;
+        }
         if let Some(charset) = options.take_str("charset")
             && !charset.eq_ignore_ascii_case("utf8mb4")
         {
@@ -65,7 +82,8 @@ impl Options {
             user: url.username().map(str::to_owned),
             password: url.password().map(str::to_owned),
             database: url.database().map(str::to_owned),
-            tls_preferred,
+            tls,
+            allow_cleartext_password: options.take_bool("allow_cleartext_password")?.unwrap_or(false),
             statement_cache_size,
             zero_dates: match options.take_enum("zero_dates", &["error", "null"])? {
                 Some("null") => ZeroDates::Null,
@@ -91,16 +109,26 @@ impl Options {
         }
     }
 
-    /// Whether what is sent can be read on the way although TLS was preferred.
-    pub(crate) fn is_plaintext_over_network(&self) -> bool {
+    /// Whether the server is reached without a network that TLS could be used on.
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(self.place, Place::Socket(_))
+    }
+
+    /// The host, as a certificate would name it; nothing for a socket.
+    pub(crate) fn host(&self) -> &str {
         match &self.place {
-            Place::Socket(_) => false,
-            Place::Tcp { host, .. } => self.tls_preferred && !is_local(host),
+            Place::Tcp { host, .. } => host,
+            Place::Socket(_) => "",
         }
     }
 
-    /// Resolves the host and makes the driver's options; `password` replaces the URL's.
-    pub(crate) async fn resolve(&self, password: Option<String>) -> Result<Opts> {
+    /// Whether what is sent without TLS can be read on the way.
+    pub(crate) fn is_over_network(&self) -> bool {
+        !self.is_socket() && !is_local(self.host())
+    }
+
+    /// Resolves the host and makes the driver's options; `password` replaces the URL's, and `client` sets up TLS.
+    pub(crate) async fn resolve(&self, password: Option<String>, client: Option<tls::Client>) -> Result<Opts> {
         let builder = OptsBuilder::default()
             .user(self.user.clone())
             .pass(password.or_else(|| self.password.clone()))
@@ -110,6 +138,7 @@ impl Options {
             // Ours is used; the driver's would close statements that we hold.
             .stmt_cache_size(0)
             .client_found_rows(true)
+            .enable_cleartext_plugin(self.allow_cleartext_password)
             .tcp_nodelay(true)
             .tcp_keepalive(Some(KEEPALIVE))
             // Given here, the driver does not ask the server for them.
@@ -122,12 +151,16 @@ impl Options {
                 builder.ip_or_hostname(host.clone()).tcp_port(*port).resolved_ips(Some(addresses))
             }
         };
-        Ok(builder.into())
+        Ok(match client {
+            Some(client) => client.apply(builder),
+            None => builder,
+        }
+        .into())
     }
 }
 
-/// Whether TLS was preferred. Anything that insists on it fails closed.
-fn take_ssl_mode(options: &mut UrlOptions) -> Result<bool> {
+/// The mode by libpq's name or by MySQL's own.
+fn take_ssl_mode(options: &mut UrlOptions) -> Result<Option<TlsMode>> {
     let mut mode = None;
     for key in ["sslmode", "ssl-mode"] {
         if let Some(value) = options.take_str(key) {
@@ -137,16 +170,15 @@ fn take_ssl_mode(options: &mut UrlOptions) -> Result<bool> {
             mode = Some((key, value));
         }
     }
-    let Some((key, value)) = mode else { return Ok(true) };
-    match value.to_ascii_lowercase().replace('_', "-").as_str() {
-        "disable" | "disabled" => Ok(false),
-        "allow" | "prefer" | "preferred" => Ok(true),
-        "require" | "required" | "verify-ca" | "verify-full" | "verify-identity" => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("option `{key}` asks for TLS, and this build has no TLS yet for mysql"),
-        )),
-        _ => Err(UrlError::bad_value(key, &value, SSL_MODES).into()),
-    }
+    let Some((key, value)) = mode else { return Ok(None) };
+    let mode = match value.to_ascii_lowercase().replace('_', "-").as_str() {
+        "disabled" => Some(TlsMode::Disable),
+        "preferred" => Some(TlsMode::Prefer),
+        "required" => Some(TlsMode::Require),
+        "verify-identity" => Some(TlsMode::VerifyFull),
+        name => TlsMode::from_name(name),
+    };
+    mode.map(Some).ok_or_else(|| UrlError::bad_value(key, &value, SSL_MODES).into())
 }
 
 fn place(url: &DatabaseUrl, socket: Option<String>) -> Result<Place> {
@@ -221,18 +253,41 @@ mod tests {
     }
 
     #[test]
-    fn tls_that_is_insisted_on_fails_closed() {
-        for mode in ["require", "REQUIRED", "verify-ca", "verify_full", "VERIFY_IDENTITY"] {
+    fn modes_have_the_names_of_libpq_and_of_mysql() {
+        use TlsMode::*;
+        for (name, mode) in [
+            ("disable", Disable),
+            ("DISABLED", Disable),
+            ("allow", Allow),
+            ("PREFERRED", Prefer),
+            #[cfg(feature = "tls")]
+            ("require", Require),
+            #[cfg(feature = "tls")]
+            ("REQUIRED", Require),
+            #[cfg(feature = "tls")]
+            ("VERIFY_CA", VerifyCa),
+            #[cfg(feature = "tls")]
+            ("verify_full", VerifyFull),
+            #[cfg(feature = "tls")]
+            ("VERIFY_IDENTITY", VerifyFull),
+        ] {
             for key in ["sslmode", "ssl-mode"] {
-                let error = options(&format!("mysql://h/d?{key}={mode}")).err().unwrap();
-                assert_eq!(error.kind(), ErrorKind::Unsupported, "{mode}");
+                assert_eq!(options(&format!("mysql://h/d?{key}={name}")).ok().unwrap().tls.mode(), mode, "{name}");
             }
         }
-        for mode in ["disable", "DISABLED", "prefer", "PREFERRED", "allow"] {
-            assert!(options(&format!("mysql://h/d?sslmode={mode}")).is_ok(), "{mode}");
-        }
+        assert_eq!(options("mysql://h/d").ok().unwrap().tls.mode(), Prefer);
         assert_eq!(options("mysql://h/d?sslmode=yes").err().unwrap().kind(), ErrorKind::Url);
         assert_eq!(options("mysql://h/d?sslmode=allow&ssl-mode=allow").err().unwrap().kind(), ErrorKind::Url);
+        assert_eq!(options("mysql://h/d?ssl-mode=REQUIRED&sslrootcert=system").err().unwrap().kind(), ErrorKind::Url);
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn tls_that_is_insisted_on_fails_closed() {
+        for mode in ["require", "REQUIRED", "verify-ca", "verify_full", "VERIFY_IDENTITY"] {
+            let error = options(&format!("mysql://h/d?sslmode={mode}")).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{mode}");
+        }
     }
 
     #[test]
@@ -260,11 +315,10 @@ mod tests {
         assert_eq!(there.target("mysql").port, Some(3306));
         assert_eq!(there.at(), "db.example:3306");
         assert_eq!(options("mysql://u:p@[::1]:7/d").unwrap().at(), "[::1]:7");
-        assert!(there.is_plaintext_over_network());
-        assert!(!options("mysql://db.example/app?sslmode=disable").unwrap().is_plaintext_over_network());
+        assert!(there.is_over_network());
         for here in ["mysql:///d", "mysql://localhost/d", "mysql://127.3.2.1/d", "mysql://[::1]/d", "mysql://%2Frun/d"]
         {
-            assert!(!options(here).unwrap().is_plaintext_over_network(), "{here}");
+            assert!(!options(here).unwrap().is_over_network(), "{here}");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use async_trait::async_trait;
 use databases_core::backend::{Backend, BackendConnection, Capabilities, ConnectContext, Connector, Target};
 use databases_core::sql::Dialect;
+use databases_core::tls::TlsMode;
 use databases_core::url::{DatabaseUrl, UrlOptions};
 use databases_core::{PoolOptions, Result};
 
@@ -93,11 +94,11 @@ impl Connector for PgConnector {
     }
 
     async fn connect(&self, context: ConnectContext) -> Result<Arc<dyn BackendConnection>> {
-        let (connection, local) = connect(&self.options, context.password).await?;
-        if self.options.warn_plaintext && !local && !self.warned.swap(true, Relaxed) {
+        let (connection, exposed) = connect(&self.options, context.password).await?;
+        if exposed && self.options.tls.mode() != TlsMode::Disable && !self.warned.swap(true, Relaxed) {
             tracing::warn!(
                 server.address = %self.target.address,
-                "the session is not encrypted: this build has no TLS yet; sslmode=disable says that this is meant"
+                "the session is not encrypted; sslmode=require insists on TLS, sslmode=disable says that this is meant"
             );
         }
         Ok(Arc::new(connection))

@@ -1,24 +1,28 @@
-//! Opening a connection: our own socket, the guard around it, the driver on top.
+//! Opening a connection: our own socket, TLS over it, the guard around that, the driver on top.
 //!
 //! Nothing here outlives a dropped future: the driver's task is started last, and behind it nothing is awaited.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use databases_core::tls::TlsMode;
 use databases_core::{Error, ErrorKind, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
-use tokio_postgres::{CancelToken, Config, NoTls, config::SslMode};
+use tokio_postgres::CancelToken;
+use tokio_postgres::config::{ChannelBinding, Config};
 
 use crate::connection::PgConnection;
 use crate::error;
-use crate::guard::{Guard, GuardState};
+use crate::guard::{Guard, GuardState, Limits};
 use crate::options::{PgOptions, Place};
+use crate::ready::AsItIs;
 use crate::session::{Reason, Session};
+use crate::tls;
 
-/// A socket of either family.
+/// A socket of either family, or TLS over one.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
@@ -42,9 +46,14 @@ impl Address {
     }
 
     fn is_local(&self) -> bool {
+        self.ip().is_none_or(|ip| ip.to_canonical().is_loopback())
+    }
+
+    /// Nothing for a unix socket.
+    fn ip(&self) -> Option<IpAddr> {
         match self {
-            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
-            Self::Unix(_) => true,
+            Self::Tcp(address) => Some(address.ip()),
+            Self::Unix(_) => None,
         }
     }
 }
@@ -57,32 +66,102 @@ async fn open_tcp(address: SocketAddr) -> io::Result<TcpStream> {
     socket.connect(address).await
 }
 
-/// Opens a connection; also tells whether the server is on this machine.
+/// How one attempt to connect treats TLS.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Never,
+    IfOffered,
+    Always,
+}
+
+/// The first attempt, and the one that may follow it on a new socket.
+fn wishes(options: &PgOptions) -> (Wish, Option<Wish>) {
+    if cfg!(not(feature = "tls")) || matches!(options.place, Place::Unix(_)) {
+        return (Wish::Never, None);
+    }
+    match options.tls.mode() {
+        TlsMode::Disable => (Wish::Never, None),
+        TlsMode::Allow => (Wish::Never, Some(Wish::Always)),
+        TlsMode::Prefer => (Wish::IfOffered, Some(Wish::Never)),
+        TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => (Wish::Always, None),
+    }
+}
+
+/// Opens a connection; also tells whether what it sends can be read on the way: no TLS, and another machine.
 pub(crate) async fn connect(options: &PgOptions, password: Option<String>) -> Result<(PgConnection, bool)> {
-    let (socket, address) = open(&options.place).await?;
-    let local = address.is_local();
-    let state = GuardState::new();
-    let guard = Guard::new(socket, state.clone(), options.limits);
     let password = password.as_ref().or(options.password.as_ref());
-    let config = config(options, password);
-    let (client, mut connection) =
-        config.connect_raw(guard, NoTls).await.map_err(|error| connect_error(error, &state, password.is_some()))?;
+    let (first, second) = wishes(options);
+    // Read even where it may turn out not to be needed: a file that is not there should not depend on the server.
+    let client = match (first, second) {
+        (Wish::Never, None) => None,
+        _ => Some(tls::Client::load(&options.tls, &options.host).await?),
+    };
+    let error = match attempt(options, password, first, client.as_ref()).await {
+        Err(error) if is_about_encryption(&error) => error,
+        other => return other,
+    };
+    let Some(second) = second else { return Err(error) };
+    attempt(options, password, second, client.as_ref()).await.map_err(|later| {
+        // Neither way is open: the first answer is about the way that was wanted.
+        if is_about_encryption(&later) { error } else { later }
+    })
+}
+
+/// Whether the session might be had with TLS where this attempt was without, or the other way round: the handshake failed,
+/// or the server refuses the user as it does where no line of pg_hba.conf fits (28000; a wrong password is another).
+fn is_about_encryption(error: &Error) -> bool {
+    error.kind() == ErrorKind::Tls || error.code() == Some("28000")
+}
+
+async fn attempt(
+    options: &PgOptions,
+    password: Option<&String>,
+    wish: Wish,
+    client: Option<&tls::Client>,
+) -> Result<(PgConnection, bool)> {
+    let (socket, address) = open(&options.place).await?;
+    let (socket, client, end_point) = match (client, address.ip()) {
+        (Some(client), Some(ip)) if wish != Wish::Never => match client.secure(socket, ip).await? {
+            tls::Answer::Secured(stream, end_point) => (stream, Some(client.clone()), end_point),
+            tls::Answer::Refused(socket) if wish == Wish::IfOffered => (socket, None, None),
+            tls::Answer::Refused(_) => return Err(no_tls(options.tls.mode())),
+        },
+        _ => (socket, None, None),
+    };
+    let exposed = client.is_none() && !address.is_local();
+    let state = GuardState::new();
+    // Under a weaker mode whoever is on the way could have taken the server's place.
+    let insisted = client.is_some() && options.tls.mode() >= TlsMode::Require;
+    let allow_cleartext_password = options.limits.allow_cleartext_password || insisted;
+    let guard = Guard::new(socket, state.clone(), Limits { allow_cleartext_password, ..options.limits });
+    let (driver, mut connection) = config(options, password)
+        .connect_raw(guard, AsItIs { end_point })
+        .await
+        .map_err(|error| connect_error(error, &state, options, password.is_some()))?;
     let session = Session::new(state);
-    let cancel = Cancel { token: client.cancel_token(), address };
-    let driver = session.clone();
+    let cancel = Cancel { token: driver.cancel_token(), address, client };
+    let ended = session.clone();
     let task = tokio::spawn(async move {
         // The reason must be known before the driver drops what waits for answers.
         let reason = match (&mut connection).await {
             Ok(()) => Reason { code: None, message: "it was closed on this side".to_owned() },
             Err(error) => error::reason(&error),
         };
-        driver.set_reason(reason);
-        driver.guard.close();
+        ended.set_reason(reason);
+        ended.guard.close();
         drop(connection);
     });
     session.set_task(task.abort_handle());
-    let connection = PgConnection::new(client, session, cancel, task, options.statement_cache_size);
-    Ok((connection, local))
+    let connection = PgConnection::new(driver, session, cancel, task, options.statement_cache_size);
+    Ok((connection, exposed))
+}
+
+fn no_tls(mode: TlsMode) -> Error {
+    let error = Error::new(ErrorKind::Tls, "the server has no TLS");
+    match mode {
+        TlsMode::Allow => error,
+        _ => error.with_hint("sslmode=prefer connects without it, where the network is trusted"),
+    }
 }
 
 async fn open(place: &Place) -> Result<(Box<dyn Socket>, Address)> {
@@ -112,7 +191,8 @@ async fn open(place: &Place) -> Result<(Box<dyn Socket>, Address)> {
 
 fn config(options: &PgOptions, password: Option<&String>) -> Config {
     let mut config = Config::new();
-    config.ssl_mode(SslMode::Disable).user(&options.user).options(&options.startup_options);
+    AsItIs::configure(&mut config);
+    config.user(&options.user).options(&options.startup_options).channel_binding(options.channel_binding);
     if let Some(database) = &options.database {
         config.dbname(database);
     }
@@ -125,13 +205,13 @@ fn config(options: &PgOptions, password: Option<&String>) -> Config {
     config
 }
 
-fn connect_error(error: tokio_postgres::Error, state: &GuardState, has_password: bool) -> Error {
+fn connect_error(error: tokio_postgres::Error, state: &GuardState, options: &PgOptions, has_password: bool) -> Error {
     if state.refused_cleartext() {
         return Error::new(
             ErrorKind::Authentication,
             "the server asks for the password in clear text, which is not allowed",
         )
-        .with_hint("allow_cleartext_password=true in the URL allows it, where the network is trusted");
+        .with_hint("sslmode=verify-full allows it, and allow_cleartext_password=true where the network is trusted");
     }
     if let Some(server) = error.as_db_error() {
         // Nothing but names has been sent yet, so its words can repeat no value.
@@ -146,8 +226,13 @@ fn connect_error(error: tokio_postgres::Error, state: &GuardState, has_password:
         return Error::new(ErrorKind::Authentication, "the server asks for a password and there is none");
     }
     if error.to_string() == "authentication error" {
-        return Error::new(ErrorKind::Authentication, "the server and this client agree on no way to log in")
-            .with_source(error);
+        let message = match options.channel_binding {
+            ChannelBinding::Require => {
+                "no way to log in that is bound to the TLS session, as channel_binding=require asks"
+            }
+            _ => "the server and this client agree on no way to log in",
+        };
+        return Error::new(ErrorKind::Authentication, message).with_source(error);
     }
     if error.is_closed() {
         return Error::new(ErrorKind::Connect, "the server closed the connection during the handshake");
@@ -156,7 +241,7 @@ fn connect_error(error: tokio_postgres::Error, state: &GuardState, has_password:
     if error::is_io(&error)
         && let Some(io) = error::into_io(error)
     {
-        return ours.with_source(io);
+        return tls::tls_error(io).unwrap_or_else(|io| ours.with_source(io));
     }
     ours
 }
@@ -165,6 +250,8 @@ fn connect_error(error: tokio_postgres::Error, state: &GuardState, has_password:
 pub(crate) struct Cancel {
     token: CancelToken,
     address: Address,
+    /// Where the connection uses TLS: the request holds the connection's secret.
+    client: Option<tls::Client>,
 }
 
 impl Cancel {
@@ -172,10 +259,22 @@ impl Cancel {
     /// statement (the server closes the socket once it has signalled).
     pub(crate) async fn send(&self) -> io::Result<()> {
         let mut socket = self.address.open().await?;
-        self.token.cancel_query_raw(&mut socket, NoTls).await.map_err(io::Error::other)?;
+        if let (Some(client), Some(ip)) = (&self.client, self.address.ip()) {
+            socket = match client.secure(socket, ip).await.map_err(io::Error::other)? {
+                tls::Answer::Secured(stream, _) => stream,
+                tls::Answer::Refused(_) => return Err(io::Error::other("the server has no TLS any more")),
+            };
+        }
+        self.token.cancel_query_raw(&mut socket, AsItIs { end_point: None }).await.map_err(io::Error::other)?;
         let mut rest = [0; 64];
-        while socket.read(&mut rest).await? > 0 {}
-        Ok(())
+        loop {
+            match socket.read(&mut rest).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if tls::is_end(&error) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

@@ -12,13 +12,27 @@
 //!
 //! | Option | Meaning |
 //! |---|---|
-//! | `sslmode` | `disable`, `allow`, `prefer` (the default): this build has no TLS, so the session is in plain text, with a warning where the host is not local and the mode is not `disable`. `require`, `verify-ca`, `verify-full`: an error |
+//! | `sslmode` | `disable`, `allow`, `prefer` (the default), `require`, `verify-ca`, `verify-full`, with libpq's meanings: see [`databases_core::tls`] |
+//! | `sslrootcert` | a file with the certificates of the trusted authorities, or `system` |
+//! | `sslcert`, `sslkey` | files with the client's certificate and its key |
+//! | `channel_binding` | whether a login by SCRAM is bound to the TLS session: `disable`, `prefer` (the default), `require` (which also refuses every other login) |
 //! | `application_name` | shown in `pg_stat_activity` |
 //! | `search_path` | the schemas that names without one are looked up in |
 //! | `options` | settings of the session, as `-c name=value`; TimeZone and DateStyle are ours: UTC and ISO |
 //! | `host` | the host or socket directory of a URL without one, as in `postgres:///app?host=/run/postgresql` |
-//! | `allow_cleartext_password` | lets the server ask for the password in clear text; default false |
+//! | `allow_cleartext_password` | lets the server ask for the password in clear text; default false: only over TLS that `sslmode` insists on |
 //! | `max_message_bytes` | the longest message taken from the server; default 1 GiB |
+//!
+//! # TLS
+//!
+//! With `prefer`, a session goes on without TLS where the server has none, where the handshake fails, and where the server
+//! refuses the user over TLS; with `allow`, it gets TLS where the server refuses it without. The first time that a session to
+//! another host is not encrypted although the mode is not `disable` is a warning by `tracing`.
+//!
+//! The password is never sent as it is, but where `sslmode` is `require` or above, or `allow_cleartext_password` is set:
+//! under `prefer`, whoever is on the way could ask for it. Channel binding, which is used wherever TLS and the server's
+//! certificate allow it (not with Ed25519 or RSA-PSS), is what tells the server from somebody on the way even where its
+//! certificate is not checked. Cancel requests go over TLS as their session does.
 
 mod backend;
 mod batch;
@@ -31,8 +45,11 @@ mod guard;
 mod many;
 mod options;
 mod prepare;
+mod ready;
 mod session;
 mod stream;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod transaction;
 mod types;
 

@@ -2,16 +2,28 @@
 
 use std::path::PathBuf;
 
+use databases_core::tls::{TlsMode, TlsOptions};
 use databases_core::url::{DatabaseUrl, UrlError, UrlOptions};
 use databases_core::{Error, ErrorKind, PoolOptions, Result};
+use tokio_postgres::config::ChannelBinding;
 
 use crate::guard::Limits;
 
 /// The names of the options of this backend, besides those of the pool.
-pub(crate) const NAMES: &[&str] =
-    &["sslmode", "application_name", "search_path", "options", "host", "allow_cleartext_password", "max_message_bytes"];
+pub(crate) const NAMES: &[&str] = &[
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "channel_binding",
+    "application_name",
+    "search_path",
+    "options",
+    "host",
+    "allow_cleartext_password",
+    "max_message_bytes",
+];
 
-const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 const DEFAULT_PORT: u16 = 5432;
 const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 30;
 
@@ -36,8 +48,8 @@ pub(crate) struct PgOptions {
     pub(crate) application_name: Option<String>,
     /// The startup parameter `options`: the user's, then the session defaults.
     pub(crate) startup_options: String,
-    /// Whether a session without TLS is worth a warning where the host is not local.
-    pub(crate) warn_plaintext: bool,
+    pub(crate) tls: TlsOptions,
+    pub(crate) channel_binding: ChannelBinding,
     pub(crate) limits: Limits,
     pub(crate) statement_cache_size: usize,
 }
@@ -45,12 +57,11 @@ pub(crate) struct PgOptions {
 impl PgOptions {
     /// Reads `url` and takes this backend's options out of `options`.
     pub(crate) fn read(url: &DatabaseUrl, options: &mut UrlOptions, pool: &PoolOptions) -> Result<Self> {
-        let ssl_mode = options.take_enum("sslmode", SSL_MODES)?.unwrap_or("prefer");
-        if !matches!(ssl_mode, "disable" | "allow" | "prefer") {
-            let message = format!("sslmode={ssl_mode} is asked for, but this build has no TLS yet");
-            return Err(Error::new(ErrorKind::Unsupported, message)
-                .with_hint("sslmode=disable connects without TLS, where the network is trusted"));
+        let tls = TlsOptions::read(options)?;
+        if cfg!(not(feature = "tls")) {
+            tls.without_tls()?;
         }
+        let channel_binding = channel_binding(options, tls.mode())?;
         let (host, port) = host(url, options.take_str("host"))?;
         let user = match url.username().filter(|user| !user.is_empty()) {
             Some(user) => user.to_owned(),
@@ -74,7 +85,8 @@ impl PgOptions {
             database: url.database().filter(|name| !name.is_empty()).map(str::to_owned),
             application_name: options.take_str("application_name"),
             startup_options,
-            warn_plaintext: ssl_mode != "disable",
+            tls,
+            channel_binding,
             limits: Limits {
                 max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES).max(1024),
                 allow_cleartext_password: options.take_bool("allow_cleartext_password")?.unwrap_or(false),
@@ -94,6 +106,18 @@ impl PgOptions {
         }
         Ok(())
     }
+}
+
+fn channel_binding(options: &mut UrlOptions, mode: TlsMode) -> Result<ChannelBinding> {
+    Ok(match options.take_enum("channel_binding", &["disable", "prefer", "require"])? {
+        Some("disable") => ChannelBinding::Disable,
+        Some("require") if cfg!(not(feature = "tls")) || mode == TlsMode::Disable => {
+            let message = "channel_binding=require needs TLS: the feature `tls`, and another sslmode than disable";
+            return Err(UrlError::new(message).into());
+        }
+        Some("require") => ChannelBinding::Require,
+        _ => ChannelBinding::Prefer,
+    })
 }
 
 /// The one host of the URL, or of the option `host`, which libpq's users write for a socket directory.
@@ -176,8 +200,13 @@ mod tests {
     fn what_cannot_be_kept_is_refused() {
         for (url, kind) in [
             ("postgres://u@a,b/d", ErrorKind::Unsupported),
+            #[cfg(not(feature = "tls"))]
             ("postgres://u@h/d?sslmode=require", ErrorKind::Unsupported),
-            ("postgres://u@h/d?sslmode=verify-full", ErrorKind::Unsupported),
+            #[cfg(not(feature = "tls"))]
+            ("postgres://u@h/d?channel_binding=require", ErrorKind::Url),
+            ("postgres://u@h/d?sslmode=disable&channel_binding=require", ErrorKind::Url),
+            ("postgres://u@h/d?sslrootcert=system&sslmode=prefer", ErrorKind::Url),
+            ("postgres://u@h/d?sslcert=a.pem", ErrorKind::Url),
             ("postgres://u@h/d?sslmode=maybe", ErrorKind::Url),
             ("postgres://u@h/d?host=/run", ErrorKind::Url),
             ("postgres://u@h/d?application_name=a%00b", ErrorKind::Url),

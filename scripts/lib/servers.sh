@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154,SC2329
 # Finding, installing and starting servers, for scripts/servers, which sources this file.
 #
-# Needs from there: `say`, `die`, `only`, `lib`. Gives: `find_or_install`, `make_work_folder`, `start_postgres`, `start_mysql`, and the
+# Needs from there: `say`, `die`, `only`, `lib`, `mysqld_more`. Gives: `find_or_install`, `make_work_folder`, `start_postgres`, `start_mysql`, and the
 # arrays `urls` and `descriptions`, to which every server that runs adds itself.
 # Needs nothing but bash and coreutils: no python, and no database client.
 
@@ -302,7 +302,7 @@ launch_mysql() { # NAME FOLDER
         --socket="$2/mysqld.sock" --pid-file="$2/mysqld.pid" --init-file="$2/init.sql" --secure-file-priv= \
         --skip-networking=0 --bind-address=127.0.0.1 --port="$port" --skip-name-resolve --max-connections=200 \
         --character-set-server=utf8mb4 --local-infile=0 --performance-schema=0 --skip-log-bin --sync-binlog=0 \
-        --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=0 --innodb-buffer-pool-size=64M "${mysql_extra[@]}"
+        --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=0 --innodb-buffer-pool-size=64M "${mysql_extra[@]}" "${mysqld_more[@]}"
 }
 
 # A server that is ready greets with its version: length, number, a 10 (line feed), the version up to a zero byte. Sets `greeting`.
