@@ -81,6 +81,7 @@ impl Connector for PgConnector {
         can.deferrable = true;
         can.session_statements_on_database = true;
         can.runtime_bound = true;
+        can.type_codecs = true;
         can
     }
 
@@ -93,13 +94,15 @@ impl Connector for PgConnector {
     }
 
     async fn connect(&self, context: ConnectContext) -> Result<Arc<dyn BackendConnection>> {
-        let (connection, local) = connect(&self.options, context.password).await?;
+        let (mut connection, local) = connect(&self.options, context.password).await?;
+        connection.codecs = context.types.codecs;
         if self.options.warn_plaintext && !local && !self.warned.swap(true, Relaxed) {
             tracing::warn!(
                 server.address = %self.target.address,
                 "the session is not encrypted: this build has no TLS yet; sslmode=disable says that this is meant"
             );
         }
+        connection.preload(&context.types.preload).await?;
         Ok(Arc::new(connection))
     }
 }
