@@ -9,6 +9,7 @@ use crate::value::{Value, ValueRef};
 
 /// Reads and writes the values of one type that this crate does not know, in the server's binary form.
 ///
+/// Arrays of such values are read and bound too; what is bound has one dimension, since the values may be arrays themselves.
 /// Without a codec such a value is read and bound as the server's text of it. Only PostgreSQL has such types.
 ///
 /// # Examples

@@ -82,6 +82,7 @@ impl Connector for PgConnector {
         can.deferrable = true;
         can.session_statements_on_database = true;
         can.runtime_bound = true;
+        can.type_codecs = true;
         can
     }
 
@@ -94,13 +95,15 @@ impl Connector for PgConnector {
     }
 
     async fn connect(&self, context: ConnectContext) -> Result<Arc<dyn BackendConnection>> {
-        let (connection, exposed) = connect(&self.options, context.password).await?;
+        let (mut connection, exposed) = connect(&self.options, context.password).await?;
+        connection.codecs = context.types.codecs;
         if exposed && self.options.tls.mode() != TlsMode::Disable && !self.warned.swap(true, Relaxed) {
             tracing::warn!(
                 server.address = %self.target.address,
                 "the session is not encrypted; sslmode=require insists on TLS, sslmode=disable says that this is meant"
             );
         }
+        connection.preload(&context.types.preload).await?;
         Ok(Arc::new(connection))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use databases_core::{Column, Columns, Error, ErrorKind, Result, RowBatch, ValueRef};
+use databases_core::{Codecs, Column, Columns, Error, ErrorKind, Result, RowBatch, ValueRef};
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Row, Statement};
 
@@ -16,17 +16,22 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn of(statement: &Statement) -> Arc<Self> {
+    pub(crate) fn of(statement: &Statement, codecs: &Codecs) -> Arc<Self> {
         let columns = statement.columns();
         let named = columns.iter().map(|column| Column::new(column.name(), column.type_().name()));
         Arc::new(Self {
             columns: Arc::new(Columns::new(named.collect())),
-            codecs: columns.iter().map(|column| Codec::of(column.type_())).collect(),
+            codecs: columns.iter().map(|column| Codec::of(column.type_(), codecs)).collect(),
         })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.codecs.is_empty()
+    }
+
+    /// Whether each column is asked for in text.
+    pub(crate) fn in_text(&self) -> impl ExactSizeIterator<Item = bool> {
+        self.codecs.iter().map(Codec::is_text)
     }
 }
 

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use databases_core::{Codecs, Error, ErrorKind, Result};
 use hashlink::LruCache;
 use tokio_postgres::Statement;
 use tokio_postgres::types::Type;
 
 use crate::batch::Plan;
 use crate::encode::Param;
+use crate::formats::Formats;
 
 /// A statement that the server has parsed. Dropping the last reference closes it there.
 #[derive(Debug)]
@@ -26,12 +28,41 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    pub(crate) fn new(statement: Statement, types: &[Type]) -> Arc<Self> {
-        let params: Box<[_]> = statement.params().iter().map(Param::new).collect();
+    /// Takes over a statement that has not been run yet, and sees to the formats of its result.
+    ///
+    /// # Errors
+    ///
+    /// `Internal` if the driver has changed in what it tells of a statement.
+    pub(crate) fn new(statement: Statement, types: &[Type], codecs: &Codecs, formats: &Formats) -> Result<Arc<Self>> {
+        let params: Box<[_]> = statement.params().iter().map(|ty| Param::new(ty, codecs)).collect();
         let has_text = params.iter().any(Param::is_text);
-        let plan = Plan::of(&statement);
-        Arc::new(Self { statement, params, plan, has_text, types: types.into(), has_fitted: AtomicBool::new(false) })
+        let plan = Plan::of(&statement, codecs);
+        if plan.in_text().any(|text| text) {
+            let unnamed = || Error::new(ErrorKind::Internal, "the driver does not tell the name of its statement");
+            formats.insert(&name(&statement).ok_or_else(unnamed)?, plan.in_text());
+        }
+        let has_fitted = AtomicBool::new(false);
+        Ok(Arc::new(Self { statement, params, plan, has_text, types: types.into(), has_fitted }))
     }
+}
+
+/// The driver's name of a statement, which only its `Debug` tells: `Statement { name: "s12", …`.
+fn name(statement: &Statement) -> Option<String> {
+    /// Takes what is written as far as the name can be in it.
+    struct Start(String);
+
+    impl std::fmt::Write for Start {
+        fn write_str(&mut self, part: &str) -> std::fmt::Result {
+            self.0.push_str(part);
+            if self.0.len() < 64 { Ok(()) } else { Err(std::fmt::Error) }
+        }
+    }
+
+    let mut start = Start(String::new());
+    _ = write!(start, "{statement:?}");
+    let (name, _) = start.0.strip_prefix("Statement { name: \"")?.split_once('"')?;
+    let number = name.strip_prefix('s')?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.to_owned())
 }
 
 /// What is known of a text with certain types.

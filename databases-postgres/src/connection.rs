@@ -11,7 +11,7 @@ use databases_core::backend::{
     TransactionCommand,
 };
 use databases_core::sql::{Dialect, Verb};
-use databases_core::{Effect, Error, ErrorKind, Result};
+use databases_core::{Codecs, Effect, Error, ErrorKind, Result};
 use futures_util::TryStreamExt;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::task::JoinHandle;
@@ -50,6 +50,7 @@ pub(crate) struct PgConnection {
     pub(crate) session: Arc<Session>,
     pub(crate) statements: Arc<Statements>,
     pub(crate) deallocations_seen: AtomicU64,
+    pub(crate) codecs: Codecs,
     cancel: SharedCancel,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -73,6 +74,7 @@ impl PgConnection {
             session,
             statements: Arc::new(Statements::new(statement_cache_size)),
             deallocations_seen: AtomicU64::new(0),
+            codecs: Codecs::default(),
             cancel: Arc::new(cancel),
             task: Mutex::new(Some(task)),
         }
@@ -149,6 +151,10 @@ impl PgConnection {
         }
         self.session.guard.error_answered().await;
         self.statements.remove_all(&request.sql);
+        // A composite type may have been changed as well.
+        if let Ok(client) = self.client().await {
+            client.clear_type_cache();
+        }
         self.session.outside_transaction()
     }
 
@@ -370,8 +376,6 @@ impl BackendConnection for PgConnection {
             Ok(messages) => Ok(messages),
             Err(error) => Err(self.session.fail(error, Some(RESET)).await),
         };
-        // Types may be gone with the temporary schema.
-        client.clear_type_cache();
         op.finish();
         drop(client);
         let mut deallocate = String::new();

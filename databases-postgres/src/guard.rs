@@ -3,7 +3,8 @@
 //! It hops from message header to message header in both directions and never copies a payload: what the frontend
 //! asked to be answered (Sync, Query) is counted against the server's ReadyForQuery, whose status byte and the command
 //! tags before it are the only proof of what a transaction is. It also refuses what a client must not accept: messages
-//! above a size, and a request for the password in clear text.
+//! above a size, and a request for the password in clear text. The one thing it changes are the formats that some
+//! results are asked for in (see [`crate::formats`]).
 //!
 //! Message formats: <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 
@@ -16,6 +17,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
+
+use crate::formats::{Formats, Rewriter};
 
 /// What the wire has told so far. Written by the [`Guard`], read by everybody.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub(crate) struct GuardState {
     standard_strings: AtomicBool,
     refused_cleartext: AtomicBool,
     server_version: Mutex<String>,
+    /// Statements with columns in text.
+    pub(crate) formats: Formats,
     changed: Notify,
 }
 
@@ -52,6 +57,7 @@ impl GuardState {
             standard_strings: AtomicBool::new(true),
             refused_cleartext: AtomicBool::new(false),
             server_version: Mutex::new(String::new()),
+            formats: Formats::default(),
             changed: Notify::new(),
         })
     }
@@ -143,6 +149,15 @@ struct Walker {
 impl Walker {
     fn new(untagged: bool) -> Self {
         Self { header: [0; 5], have: usize::from(untagged), untagged, body_left: 0, kept: [0; KEPT], kept_len: 0 }
+    }
+
+    /// How many bytes are missing of the header or the message that has begun; 0 between two messages.
+    fn missing(&self) -> usize {
+        match self.have {
+            0 => 0,
+            5 => self.body_left,
+            have => 5 - have,
+        }
     }
 
     /// Calls `message` with the tag and the first bytes of each message that ends in `bytes`.
@@ -240,7 +255,7 @@ impl Watch {
 
     fn wrote(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Self { state, client, groups, work, .. } = self;
-        client.walk(bytes, usize::MAX, |tag, _| {
+        client.walk(bytes, usize::MAX, |tag, body| {
             match tag {
                 b'P' | b'B' | b'E' => *work = true,
                 // The server ignores Sync while it waits for COPY data.
@@ -250,6 +265,11 @@ impl Watch {
                     *work = false;
                 }
                 b'Q' => push(state, groups, Group::Simple),
+                b'C' => {
+                    if let Some(statement) = body.strip_prefix(b"S") {
+                        state.formats.remove(text(statement));
+                    }
+                }
                 b'c' | b'f' if state.copy_in.swap(false, SeqCst) => *work = true,
                 _ => {}
             }
@@ -338,11 +358,18 @@ fn parameter(state: &GuardState, body: &[u8]) {
 pub(crate) struct Guard<S> {
     inner: S,
     watch: Watch,
+    rewriter: Rewriter,
+    /// What was rewritten and is to be written, from `written` on.
+    out: Vec<u8>,
+    written: usize,
 }
+
+/// How much is rewritten at once.
+const REWRITE_BYTES: usize = 64 << 10;
 
 impl<S> Guard<S> {
     pub(crate) fn new(inner: S, state: Arc<GuardState>, limits: Limits) -> Self {
-        Self { inner, watch: Watch::new(state, limits) }
+        Self { inner, watch: Watch::new(state, limits), rewriter: Rewriter::default(), out: Vec::new(), written: 0 }
     }
 }
 
@@ -360,22 +387,63 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Guard<S> {
+    /// Writes what was rewritten.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.out.len() {
+            match ready!(Pin::new(&mut self.inner).poll_write(cx, &self.out[self.written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_some(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_out(cx))?;
+        let between = self.rewriter.is_between_messages();
+        let buf = if between && self.watch.state.formats.is_empty() {
+            buf
+        } else if between && self.watch.client.missing() > 0 {
+            // This message began before there was anything to rewrite.
+            &buf[..buf.len().min(self.watch.client.missing())]
+        } else {
+            let buf = &buf[..buf.len().min(REWRITE_BYTES)];
+            self.rewriter.rewrite(buf, &self.watch.state.formats, &mut self.out)?;
+            self.watch.wrote(buf)?;
+            return match self.poll_out(cx) {
+                // The bytes are taken over; the rest is written by the next call, which may be a flush.
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(buf.len())),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            };
+        };
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, buf))?;
+        Poll::Ready(self.watch.wrote(&buf[..written]).map(|()| written))
+    }
+
+    /// Notes an error as the end.
+    fn closing<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|_| self.watch.state.close())
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        let result = ready!(Pin::new(&mut this.inner).poll_write(cx, buf))
-            .and_then(|written| this.watch.wrote(&buf[..written]).map(|()| written));
-        if result.is_err() {
-            this.watch.state.close();
-        }
-        Poll::Ready(result)
+        let result = ready!(self.poll_write_some(cx, buf));
+        Poll::Ready(self.closing(result))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = ready!(self.poll_out(cx));
+        self.closing(result)?;
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = ready!(self.poll_out(cx));
+        self.closing(result)?;
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }

@@ -219,3 +219,44 @@ async fn an_error_is_answered_by_ready_for_query() {
     watch.read(&ready(b'I')).unwrap();
     answered.await;
 }
+
+#[tokio::test]
+async fn binds_get_their_formats_through_a_socket_that_takes_little_at_a_time() {
+    let bind = |statement: &str, parameters: &[u8], end: &[u8]| {
+        message(b'B', &[b"\0", statement.as_bytes(), b"\0", parameters, end].concat())
+    };
+    let state = GuardState::new();
+    let (near, mut far) = tokio::io::duplex(7);
+    let mut guard = Guard::new(near, state.clone(), LIMITS);
+    let long = vec![b'B'; 100_000];
+    let reader = tokio::spawn(async move {
+        let mut bytes = Vec::new();
+        far.read_to_end(&mut bytes).await.map(|_| bytes)
+    });
+    let (binary, end) = (&[0, 1, 0, 1][..], &[0, 2, 0, 0, 0, 1][..]);
+    let mut expected = Vec::new();
+    // The first message is under way when the statement gets its formats.
+    let first = [startup(), bind("s1", &long, binary)].concat();
+    guard.write_all(&first[..50_000]).await.unwrap();
+    state.formats.insert("s1", [true, false].into_iter());
+    guard.write_all(&first[50_000..]).await.unwrap();
+    expected.extend(first);
+    for (given, becomes) in [
+        (bind("s1", &long, binary), bind("s1", &long, end)),
+        (bind("s2", &long, binary), bind("s2", &long, binary)),
+        (bind("s1", b"", binary), bind("s1", b"", end)),
+        (sync(), sync()),
+        (message(b'C', b"Ss1\0"), message(b'C', b"Ss1\0")),
+        (sync(), sync()),
+        // It is closed: another statement of that name would have no formats.
+        (bind("s1", b"", binary), bind("s1", b"", binary)),
+    ] {
+        guard.write_all(&given).await.unwrap();
+        expected.extend(becomes);
+    }
+    guard.flush().await.unwrap();
+    assert!(state.is_working() && state.formats.is_empty());
+    guard.shutdown().await.unwrap();
+    drop(guard);
+    assert!(reader.await.unwrap().unwrap() == expected);
+}

@@ -33,6 +33,27 @@
 //! under `prefer`, whoever is on the way could ask for it. Channel binding, which is used wherever TLS and the server's
 //! certificate allow it (not with Ed25519 or RSA-PSS), is what tells the server from somebody on the way even where its
 //! certificate is not checked. Cancel requests go over TLS as their session does.
+//!
+//! # Types
+//!
+//! | Type | Read as | Bound from |
+//! |---|---|---|
+//! | numbers, text, `bytea`, dates and times, `interval`, `uuid`, `json`, `jsonb` | the value of that name | the same, and text that parses; checked before anything is sent |
+//! | enums, `citext`, `xml`, `name`, `"char"` | text | text |
+//! | domains | what they are a domain of | the same |
+//! | arrays | `Vec`s in `Vec`s; lower bounds are in [`Array`](databases_core::Array) | the same |
+//! | ranges, multiranges | [`Range`](databases_core::types::Range), a `Vec` of them; a multirange of a range type of the user's: text | the same |
+//! | composites, `record` | tuples; a composite with a field that is known as text only: text; such a field in a `record`: an error | [`Array::record`](databases_core::Array::record) |
+//! | `hstore` | maps of text to optional text | the same |
+//! | types with a codec | what the codec says | the same |
+//! | every other type: `inet`, `money`, `timetz`, `tsvector`, `point`, `aclitem`, `bit`, types of extensions, … | the server's text of it; arrays of it as `Vec`s of text | text |
+//! | `regclass` and the like, `xid8` | text | text or an integer |
+//!
+//! What is made of other values can be bound as the server's text of it too: `'[1,5)'`, `'{1,2}'`. A NULL does not say
+//! what it is an array or a range of: where the server cannot tell either, it must be cast.
+//!
+//! Types of the user's are looked up once per connection, when a statement that has them is prepared and never while
+//! rows are under way.
 
 mod backend;
 mod batch;
@@ -41,9 +62,11 @@ mod connect;
 mod connection;
 mod encode;
 mod error;
+mod formats;
 mod guard;
 mod many;
 mod options;
+mod preload;
 mod prepare;
 mod ready;
 mod session;
@@ -55,3 +78,24 @@ mod types;
 
 pub use backend::Postgres;
 pub use tokio_postgres;
+
+/// For this crate's own tests of what bytes can do.
+#[doc(hidden)]
+pub mod __private {
+    use databases_core::{Arg, Codecs, Result, Value, ValueRef};
+    use tokio_postgres::types::Type;
+
+    use crate::encode::{Encoded, Param};
+    use crate::types::Codec;
+
+    /// Reads the bytes of a cell.
+    pub fn decode(ty: &Type, bytes: &[u8]) -> Result<Value> {
+        Codec::of(ty, &Codecs::default()).decode(&ty.name().into(), bytes).map(ValueRef::to_value)
+    }
+
+    /// Writes a parameter.
+    pub fn encode(ty: &Type, value: &Value) -> Result<Vec<u8>> {
+        let arg = Arg { kind: value.kind(), value: value.clone() };
+        Ok(Encoded::new(&[arg], &[Param::new(ty, &Codecs::default())])?.into_bytes())
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use databases_core::backend::placeholder_mismatch;
-use databases_core::{Arg, Array, Effect, Error, ErrorKind, Result, Value, ValueKind};
+use databases_core::{Arg, Array, ArrayShape, Effect, Error, ErrorKind, Result, Value, ValueKind};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -147,12 +147,18 @@ impl PgConnection {
 
     /// Lets the server parse `sql`. A caller that is dropped leaves nothing behind: the task ends by itself and what
     /// it has prepared is kept or closed.
-    async fn parse(&self, sql: &Arc<str>, types: Vec<Type>, keep: bool, recoverable: bool) -> Result<Arc<Prepared>> {
+    pub(crate) async fn parse(
+        &self,
+        sql: &Arc<str>,
+        types: Vec<Type>,
+        keep: bool,
+        recoverable: bool,
+    ) -> Result<Arc<Prepared>> {
         if sql.contains('\0') {
             return Err(Error::new(ErrorKind::Parameters, "the statement holds a NUL"));
         }
         let (sql, session, client) = (sql.clone(), self.session.clone(), self.client.clone());
-        let statements = keep.then(|| self.statements.clone());
+        let (statements, codecs) = (keep.then(|| self.statements.clone()), self.codecs.clone());
         let preparing = session.preparing();
         let task = tokio::spawn(async move {
             let _preparing = preparing;
@@ -172,7 +178,7 @@ impl PgConnection {
             };
             match result {
                 Ok(statement) => {
-                    let prepared = Prepared::new(statement, &types);
+                    let prepared = Prepared::new(statement, &types, &codecs, &session.guard.formats)?;
                     if let Some(statements) = statements {
                         statements.insert(key(&sql, &types), Entry::Ready(prepared.clone()));
                     }
@@ -296,30 +302,77 @@ fn kind_hint(kind: ValueKind) -> Option<Type> {
 }
 
 fn array_hint(array: &Array) -> Option<Type> {
-    let first = || array.items().iter().find(|item| !item.is_null()).map(Value::kind);
-    let element = match array.element_kind() {
+    match array.shape() {
+        ArrayShape::Range { .. } | ArrayShape::EmptyRange => range_hint(array),
+        ArrayShape::Sequence | ArrayShape::List => array_of(&item_hint(array)?),
+        _ => None,
+    }
+}
+
+/// The type of the items of an array, through all dimensions.
+fn item_hint(array: &Array) -> Option<Type> {
+    let first = || array.items().iter().find(|item| !item.is_null());
+    match array.element_kind() {
+        ValueKind::Any | ValueKind::Array => match first()? {
+            Value::Array(inner) if inner.shape() == ArrayShape::Sequence => item_hint(inner),
+            Value::Array(inner) => range_hint(inner),
+            value => scalar_hint(value.kind(), array.items()),
+        },
+        kind => match first() {
+            // What was read says the kind of the innermost items in each dimension.
+            Some(Value::Array(inner)) => item_hint(inner),
+            _ => scalar_hint(kind, array.items()),
+        },
+    }
+}
+
+fn scalar_hint(kind: ValueKind, values: &[Value]) -> Option<Type> {
+    let beyond_i64 = |item: &Value| matches!(item, Value::UInt(value) if i64::try_from(*value).is_err());
+    if kind == ValueKind::UInt && values.iter().any(beyond_i64) { Some(Type::NUMERIC) } else { kind_hint(kind) }
+}
+
+fn range_hint(range: &Array) -> Option<Type> {
+    let first = || range.items().iter().find(|bound| !bound.is_null()).map(Value::kind);
+    let kind = match range.element_kind() {
         ValueKind::Any => first()?,
         kind => kind,
     };
-    let beyond_i64 = |item: &Value| matches!(item, Value::UInt(value) if i64::try_from(*value).is_err());
-    Some(match element {
-        ValueKind::Bool => Type::BOOL_ARRAY,
-        ValueKind::Int16 => Type::INT2_ARRAY,
-        ValueKind::Int32 => Type::INT4_ARRAY,
-        ValueKind::UInt if array.items().iter().any(beyond_i64) => Type::NUMERIC_ARRAY,
-        ValueKind::Int | ValueKind::UInt => Type::INT8_ARRAY,
-        ValueKind::Float32 => Type::FLOAT4_ARRAY,
-        ValueKind::Float => Type::FLOAT8_ARRAY,
-        ValueKind::Decimal => Type::NUMERIC_ARRAY,
-        ValueKind::Text => Type::TEXT_ARRAY,
-        ValueKind::Bytes => Type::BYTEA_ARRAY,
-        ValueKind::Date => Type::DATE_ARRAY,
-        ValueKind::Time => Type::TIME_ARRAY,
-        ValueKind::DateTime => Type::TIMESTAMP_ARRAY,
-        ValueKind::Timestamp => Type::TIMESTAMPTZ_ARRAY,
-        ValueKind::Interval => Type::INTERVAL_ARRAY,
-        ValueKind::Uuid => Type::UUID_ARRAY,
-        ValueKind::Json => Type::JSON_ARRAY,
+    Some(match kind {
+        ValueKind::Int16 | ValueKind::Int32 => Type::INT4_RANGE,
+        ValueKind::Int | ValueKind::UInt => Type::INT8_RANGE,
+        ValueKind::Decimal => Type::NUM_RANGE,
+        ValueKind::DateTime => Type::TS_RANGE,
+        ValueKind::Timestamp => Type::TSTZ_RANGE,
+        ValueKind::Date => Type::DATE_RANGE,
+        _ => return None,
+    })
+}
+
+/// The type of arrays of a type.
+fn array_of(item: &Type) -> Option<Type> {
+    Some(match *item {
+        Type::BOOL => Type::BOOL_ARRAY,
+        Type::INT2 => Type::INT2_ARRAY,
+        Type::INT4 => Type::INT4_ARRAY,
+        Type::INT8 => Type::INT8_ARRAY,
+        Type::FLOAT4 => Type::FLOAT4_ARRAY,
+        Type::FLOAT8 => Type::FLOAT8_ARRAY,
+        Type::NUMERIC => Type::NUMERIC_ARRAY,
+        Type::TEXT => Type::TEXT_ARRAY,
+        Type::BYTEA => Type::BYTEA_ARRAY,
+        Type::DATE => Type::DATE_ARRAY,
+        Type::TIME => Type::TIME_ARRAY,
+        Type::TIMESTAMP => Type::TIMESTAMP_ARRAY,
+        Type::TIMESTAMPTZ => Type::TIMESTAMPTZ_ARRAY,
+        Type::INTERVAL => Type::INTERVAL_ARRAY,
+        Type::UUID => Type::UUID_ARRAY,
+        Type::JSON => Type::JSON_ARRAY,
+        Type::INT4_RANGE => Type::INT4_RANGE_ARRAY,
+        Type::INT8_RANGE => Type::INT8_RANGE_ARRAY,
+        Type::NUM_RANGE => Type::NUM_RANGE_ARRAY,
+        Type::TS_RANGE => Type::TS_RANGE_ARRAY,
+        Type::TSTZ_RANGE => Type::TSTZ_RANGE_ARRAY,
+        Type::DATE_RANGE => Type::DATE_RANGE_ARRAY,
         _ => return None,
     })
 }

@@ -1,7 +1,6 @@
 //! Addresses of [`std::net`] as text, which every backend has and PostgreSQL takes for its `inet`.
 //!
-//! A column of PostgreSQL's `inet` or `cidr` is read in its binary form too. A network is no address: only one that
-//! covers its whole address, `/32` or `/128`, is read as one.
+//! A network is no address: only one that covers its whole address, `/32` or `/128`, is read as one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,13 +17,10 @@ pub(super) struct Prefixed {
 }
 
 impl Prefixed {
-    /// Reads the text or the bytes of a cell.
+    /// Reads the text of a cell.
     pub(super) fn read<T>(value: &ValueRef<'_>) -> Result<Self> {
         match value {
             ValueRef::Text(text) => Self::from_text(text).ok_or_else(|| unparsable::<T>(value)),
-            ValueRef::Other { type_name, bytes } if matches!(type_name.as_str(), "inet" | "cidr") => {
-                Self::from_bytes(bytes).ok_or_else(|| unparsable::<T>(value))
-            }
             _ => Err(mismatch::<T>(value)),
         }
     }
@@ -41,18 +37,6 @@ impl Prefixed {
             Some(bits) if bits.bytes().all(|b| b.is_ascii_digit()) => bits.parse().ok()?,
             Some(_) => return None,
             None => width(address),
-        };
-        (bits <= width(address)).then_some(Self { address, bits })
-    }
-
-    /// Family, bits, whether it is a `cidr`, length and address: `network_send` in
-    /// <https://github.com/postgres/postgres/blob/master/src/backend/utils/adt/network.c>.
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        // AF_INET is 2 on every platform of the server, and AF_INET + 1 is its own name for IPv6.
-        let (address, bits) = match *bytes {
-            [2, bits, _, 4, ref address @ ..] => (IpAddr::from(<[u8; 4]>::try_from(address).ok()?), bits),
-            [3, bits, _, 16, ref address @ ..] => (IpAddr::from(<[u8; 16]>::try_from(address).ok()?), bits),
-            _ => return None,
         };
         (bits <= width(address)).then_some(Self { address, bits })
     }
@@ -109,36 +93,18 @@ written!(IpAddr, Ipv4Addr, Ipv6Addr);
 written!(::ipnet::IpNet, ::ipnet::Ipv4Net, ::ipnet::Ipv6Net);
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use proptest::prelude::*;
 
     use super::super::convert::testing::{back, refusal};
     use super::*;
 
-    /// The bytes of an `inet` or `cidr`.
-    pub(in crate::interop) fn wire(address: IpAddr, bits: u8, cidr: bool) -> Vec<u8> {
-        let (family, address) = match address {
-            IpAddr::V4(address) => (2, address.octets().to_vec()),
-            IpAddr::V6(address) => (3, address.octets().to_vec()),
-        };
-        let mut bytes = vec![family, bits, cidr.into(), address.len() as u8];
-        bytes.extend(address);
-        bytes
-    }
-
     #[test]
-    fn text_and_bytes_are_read() {
+    fn text_is_read() {
         for text in ["0.0.0.0", "255.255.255.255", "::", "::1", "2001:db8::ff", "::ffff:1.2.3.4"] {
             let address: IpAddr = text.parse().unwrap();
             assert_eq!(back(address), address);
             assert_eq!(IpAddr::from_value(ValueRef::Text(&format!("{text}/{}", width(address)))).unwrap(), address);
-            for (type_name, cidr) in [("inet", false), ("cidr", true)] {
-                let bytes = wire(address, width(address), cidr);
-                assert_eq!(
-                    IpAddr::from_value(ValueRef::Other { type_name: &type_name.into(), bytes: &bytes }).unwrap(),
-                    address
-                );
-            }
         }
         assert_eq!(<Ipv6Addr as IntoValue>::KIND, ValueKind::Text);
         assert_eq!(None::<Ipv4Addr>.into_value(), Value::Null);
@@ -146,9 +112,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_no_address_of_the_family_is_an_error_by_its_class() {
-        let bytes = wire(Ipv4Addr::LOCALHOST.into(), 8, false);
-        let inet = "inet".into();
-        let network = || ValueRef::Other { type_name: &inet, bytes: &bytes };
+        let network = || ValueRef::Text("127.0.0.1/8");
         assert_eq!(refusal::<IpAddr>(network()), "a network cannot be read as IpAddr");
         assert_eq!(refusal::<Ipv4Addr>(network()), "a network cannot be read as Ipv4Addr");
         assert_eq!(refusal::<Ipv6Addr>(network()), "an IPv4 address cannot be read as Ipv6Addr");
@@ -158,22 +122,16 @@ pub(super) mod tests {
         for text in ["", "/", "1.2.3.4/", "1.2.3.4/33", "1.2.3.4/+8", "::1/129", "1.2.3", "1.2.3.4 ", "1.2.3.4/8/8"] {
             assert_eq!(refusal::<IpAddr>(ValueRef::Text(text)), "this text does not have the form of IpAddr", "{text}");
         }
-        for bytes in [&[][..], &[2, 32, 0, 4, 1, 2, 3], &[2, 33, 0, 4, 1, 2, 3, 4], &[4, 32, 0, 4, 1, 2, 3, 4]] {
-            assert!(IpAddr::from_value(ValueRef::Other { type_name: &"inet".into(), bytes }).is_err());
-        }
-        assert!(IpAddr::from_value(ValueRef::Other { type_name: &"macaddr".into(), bytes: &bytes }).is_err());
     }
 
     proptest! {
         #[test]
-        fn every_address_round_trips(v4: [u8; 4], v6: [u8; 16], any: Vec<u8>) {
+        fn every_address_round_trips(v4: [u8; 4], v6: [u8; 16]) {
             prop_assert_eq!(back(Ipv4Addr::from(v4)), Ipv4Addr::from(v4));
             prop_assert_eq!(back(Ipv6Addr::from(v6)), Ipv6Addr::from(v6));
             for address in [IpAddr::from(v4), IpAddr::from(v6)] {
-                let bytes = wire(address, width(address), false);
-                prop_assert_eq!(Prefixed::from_bytes(&bytes), Some(Prefixed { address, bits: width(address) }));
+                prop_assert_eq!(back(address), address);
             }
-            let _ = Prefixed::from_bytes(&any);
         }
     }
 }

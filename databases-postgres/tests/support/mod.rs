@@ -9,7 +9,9 @@ use databases_core::backend::{
 };
 use databases_core::sql::scan;
 use databases_core::url::{DatabaseUrl, UrlOptions};
-use databases_core::{Arg, IntoValue, Params, PoolOptions, Result, Row, RowBatch};
+use databases_core::{
+    Arg, Array, IntoValue, Params, PoolOptions, Result, Row, RowBatch, TypeOptions, Value, ValueKind,
+};
 use databases_postgres::Postgres;
 
 /// The URL of the PostgreSQL to test with; `None` after a message if there is none.
@@ -38,6 +40,13 @@ pub(crate) async fn connect(url: &str) -> Arc<dyn BackendConnection> {
 
 pub(crate) async fn connect_with(url: &str, pool: &PoolOptions) -> Arc<dyn BackendConnection> {
     connector(url, pool).unwrap().connect(ConnectContext::default()).await.unwrap()
+}
+
+/// A connection that is told of types.
+pub(crate) async fn connect_knowing(url: &str, types: TypeOptions) -> Result<Arc<dyn BackendConnection>> {
+    let mut context = ConnectContext::default();
+    context.types = types;
+    connector(url, &PoolOptions::default())?.connect(context).await
 }
 
 /// Keeps all rows.
@@ -99,4 +108,20 @@ impl<I: Iterator<Item = Result<Request>> + Send> Requests for Many<I> {
 
 pub(crate) fn arg<T: IntoValue>(value: T) -> Arg {
     Arg::new(value)
+}
+
+/// Makes an array of items.
+pub(crate) fn array(items: Vec<Value>, kind: ValueKind) -> Value {
+    Value::Array(Box::new(Array::new(items, kind)))
+}
+
+/// Skips the rest of a test where there is no server.
+#[macro_export]
+macro_rules! server {
+    () => {
+        match support::url() {
+            Some(url) => url,
+            None => return,
+        }
+    };
 }

@@ -1,7 +1,7 @@
 use databases_core::types::{Date, DateTime, Interval, JsonText, Sign, Time, Timestamp, Uuid};
 use databases_core::{Array, ValueKind};
 use proptest::prelude::*;
-use tokio_postgres::types::Kind;
+use tokio_postgres::types::{Field, Kind};
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn value(value: Value) -> Arg {
 
 /// The bytes and format of one value for one type.
 fn bytes(ty: &Type, v: Value) -> Result<(Option<Vec<u8>>, bool)> {
-    let encoded = Encoded::new(&[value(v)], &[Param::new(ty)])?;
+    let encoded = Encoded::new(&[value(v)], &[Param::new(ty, &Codecs::default())])?;
     let ready = encoded.iter().next().unwrap();
     Ok((ready.bytes.map(<[u8]>::to_vec), matches!(ready.format, Format::Binary)))
 }
@@ -22,7 +22,7 @@ fn round(ty: &Type, v: Value) -> Value {
     let (bytes, binary) = bytes(ty, v).unwrap_or_else(|error| panic!("{ty}: {error}"));
     assert!(binary, "{ty}");
     let bytes = bytes.unwrap();
-    Codec::of(ty).decode(&ty.name().into(), &bytes).unwrap().to_value()
+    Codec::of(ty, &Codecs::default()).decode(&ty.name().into(), &bytes).unwrap().to_value()
 }
 
 fn decimal(text: &str) -> Value {
@@ -35,6 +35,11 @@ fn text(text: &str) -> Value {
 
 fn array(items: Vec<Value>, kind: ValueKind) -> Value {
     Value::Array(Box::new(Array::new(items, kind)))
+}
+
+fn pair() -> Type {
+    let fields = vec![Field::new("a".into(), Type::INT4), Field::new("b".into(), Type::NUMERIC_ARRAY)];
+    Type::new("pair".into(), 99_990, Kind::Composite(fields), "public".into())
 }
 
 #[test]
@@ -145,8 +150,47 @@ fn what_does_not_fit_is_refused_without_its_value() {
         ),
         (
             Type::INT4_ARRAY,
-            array(vec![array(vec![], ValueKind::Any)], ValueKind::Array),
-            "parameter $1: item 0 of an array cannot be bound in _int4",
+            array(vec![Value::Int(1), array(vec![], ValueKind::Any)], ValueKind::Array),
+            "parameter $1: item 1 of an array cannot be bound in _int4",
+        ),
+        (
+            Type::INT4_ARRAY,
+            array(vec![array(vec![Value::Int(1)], ValueKind::Any), array(vec![], ValueKind::Any)], ValueKind::Array),
+            "parameter $1: the arrays in an array bound as _int4 must be of one length",
+        ),
+        (
+            Type::INT4_ARRAY,
+            (0..7).fold(Value::Int(1), |item, _| array(vec![item], ValueKind::Array)),
+            "parameter $1: an array bound as _int4 can have 6 dimensions at most",
+        ),
+        (
+            Type::INT4_RANGE,
+            Value::Array(Box::new(Array::range((Value::Int(1), true), (Value::Int(1 << 40), false), ValueKind::Int))),
+            "parameter $1: upper bound of a range does not fit exactly in int4range",
+        ),
+        (
+            Type::INT4MULTI_RANGE,
+            array(
+                vec![Value::Array(Box::new(Array::range((text(secret), true), (Value::Null, false), ValueKind::Text)))],
+                ValueKind::Array,
+            ),
+            "parameter $1: item 0, lower bound of an array does not have the form of an item of int4multirange",
+        ),
+        (Type::INT4_RANGE, Value::Int(1), "parameter $1: an integer cannot be bound as int4range"),
+        (
+            pair(),
+            Value::Array(Box::new(Array::record(vec![Value::Int(1)]))),
+            "parameter $1: a record of 1 fields cannot be bound as pair, which has 2",
+        ),
+        (
+            pair(),
+            Value::Array(Box::new(Array::record(vec![Value::Int(1), array(vec![text(secret)], ValueKind::Text)]))),
+            "parameter $1: field 1, item 0 of a record does not have the form of an item of pair",
+        ),
+        (
+            Type::INET_ARRAY,
+            array(vec![Value::Bool(true)], ValueKind::Bool),
+            "parameter $1: item 0 of an array cannot be bound in _inet",
         ),
     ] {
         let error = bytes(&ty, v).map(drop).unwrap_err();
@@ -168,7 +212,7 @@ fn the_server_reads_the_text_of_what_only_it_knows() {
 
 #[test]
 fn the_driver_never_sees_a_value_to_log() {
-    let encoded = Encoded::new(&[value(text("hunter2"))], &[Param::new(&Type::TEXT)]).unwrap();
+    let encoded = Encoded::new(&[value(text("hunter2"))], &[Param::new(&Type::TEXT, &Codecs::default())]).unwrap();
     assert_eq!(format!("{:?}", encoded.iter().next().unwrap()), "..");
 }
 

@@ -1,0 +1,210 @@
+//! Values made of values: arrays, ranges, records and `hstore`, in their binary forms.
+//!
+//! `array_send`, `range_send`, `multirange_send`, `record_send` and `hstore_send` in the server's source.
+
+use databases_core::{Array, Codecs, Error, ErrorKind, Result, TypeName, Value, ValueKind};
+use tokio_postgres::types::Type;
+
+use super::reader::{Reader, Room, malformed, utf8};
+use super::{Codec, Element, MAX_DEPTH};
+
+/// The server's own limit.
+pub(crate) const MAX_DIMENSIONS: usize = 6;
+
+/// Flags of a range; `RANGE_*` in `rangetypes.h`.
+pub(crate) const RANGE_EMPTY: u8 = 0x01;
+pub(crate) const RANGE_LOWER_INCLUSIVE: u8 = 0x02;
+pub(crate) const RANGE_UPPER_INCLUSIVE: u8 = 0x04;
+pub(crate) const RANGE_LOWER_INFINITE: u8 = 0x08;
+pub(crate) const RANGE_UPPER_INFINITE: u8 = 0x10;
+
+/// What the parts of one cell share.
+pub(super) struct Decoder<'a> {
+    /// The type of the column.
+    pub(super) type_name: &'a TypeName,
+    pub(super) room: Room,
+    /// How deep the value is nested so far: a record says itself what is in it.
+    pub(super) depth: usize,
+}
+
+impl Decoder<'_> {
+    /// Reads a value made of values.
+    pub(super) fn nested(&mut self, codec: &Codec, bytes: &[u8]) -> Result<Array> {
+        if self.depth == MAX_DEPTH {
+            return Err(Error::new(ErrorKind::Decode, format!("the value is nested more than {MAX_DEPTH} times")));
+        }
+        self.depth += 1;
+        let array = match codec {
+            Codec::Array(element) => self.array(&element.codec, bytes),
+            Codec::Range(element) => self.range(&element.codec, bytes),
+            Codec::Multirange(element) => self.multirange(&element.codec, bytes),
+            Codec::Composite(fields) => self.record(fields, bytes),
+            Codec::Record => self.record(&[], bytes),
+            Codec::Hstore => self.hstore(bytes),
+            _ => Err(malformed()),
+        };
+        self.depth -= 1;
+        array
+    }
+
+    /// Reads an item, a field or a bound.
+    fn value(&mut self, codec: &Codec, bytes: &[u8]) -> Result<Value> {
+        if codec.is_nested() {
+            return Ok(Value::Array(Box::new(self.nested(codec, bytes)?)));
+        }
+        if let Codec::Numeric = codec {
+            self.room.take(digits(bytes)?)?;
+        }
+        let value = codec.scalar(self.type_name, bytes)?.to_value();
+        if let Value::Other(_) = value {
+            self.room.take(size_of::<databases_core::Other>() + self.type_name.len())?;
+        }
+        Ok(value)
+    }
+
+    fn item(&mut self, codec: &Codec, bytes: Option<&[u8]>) -> Result<Value> {
+        bytes.map_or(Ok(Value::Null), |bytes| self.value(codec, bytes))
+    }
+
+    fn array(&mut self, element: &Codec, bytes: &[u8]) -> Result<Array> {
+        let mut bytes = Reader(bytes);
+        let dimensions = usize::try_from(i32::from_be_bytes(bytes.take()?)).map_err(|_| malformed())?;
+        let _has_null: [u8; 4] = bytes.take()?;
+        let _element_oid: [u8; 4] = bytes.take()?;
+        if dimensions > MAX_DIMENSIONS {
+            return Err(malformed());
+        }
+        let (mut lengths, mut bounds) = (Vec::with_capacity(dimensions), Vec::with_capacity(dimensions));
+        for _ in 0..dimensions {
+            let length = i32::from_be_bytes(bytes.take()?);
+            lengths.push(usize::try_from(length).map_err(|_| malformed())?);
+            bounds.push(i32::from_be_bytes(bytes.take()?));
+        }
+        let total = lengths.iter().try_fold(1_usize, |total, length| total.checked_mul(*length));
+        // Each item has a length of four bytes: more items than that is a lie.
+        if total.is_none_or(|total| dimensions > 0 && total > bytes.0.len() / 4) {
+            return Err(malformed());
+        }
+        let array = if dimensions == 0 || total == Some(0) {
+            Array::new(Vec::new(), element.item_kind())
+        } else {
+            self.dimension(element, &lengths, &mut bytes)?.with_lower_bounds(&bounds)
+        };
+        bytes.end()?;
+        Ok(array)
+    }
+
+    fn dimension(&mut self, element: &Codec, lengths: &[usize], bytes: &mut Reader<'_>) -> Result<Array> {
+        let (length, inner) = lengths.split_first().ok_or_else(malformed)?;
+        self.room.take_items(*length)?;
+        let mut items = Vec::with_capacity(*length);
+        for _ in 0..*length {
+            items.push(if inner.is_empty() {
+                self.item(element, bytes.item()?)?
+            } else {
+                Value::Array(Box::new(self.dimension(element, inner, bytes)?))
+            });
+        }
+        Ok(Array::new(items, element.item_kind()))
+    }
+
+    fn range(&mut self, element: &Codec, bytes: &[u8]) -> Result<Array> {
+        let mut bytes = Reader(bytes);
+        let [flags] = bytes.take()?;
+        let kind = element.item_kind();
+        if flags & RANGE_EMPTY != 0 {
+            bytes.end()?;
+            return Ok(Array::empty_range(kind));
+        }
+        self.room.take_items(2)?;
+        let mut bound = |infinite: u8, inclusive: u8| -> Result<(Value, bool)> {
+            if flags & infinite != 0 {
+                return Ok((Value::Null, false));
+            }
+            let value = bytes.item()?.ok_or_else(malformed)?;
+            Ok((self.value(element, value)?, flags & inclusive != 0))
+        };
+        let lower = bound(RANGE_LOWER_INFINITE, RANGE_LOWER_INCLUSIVE)?;
+        let upper = bound(RANGE_UPPER_INFINITE, RANGE_UPPER_INCLUSIVE)?;
+        bytes.end()?;
+        Ok(Array::range(lower, upper, kind))
+    }
+
+    fn multirange(&mut self, element: &Codec, bytes: &[u8]) -> Result<Array> {
+        let mut bytes = Reader(bytes);
+        // A length and the flags.
+        let count = bytes.count(5)?;
+        self.room.take_items(count)?;
+        let mut ranges = Vec::with_capacity(count);
+        for _ in 0..count {
+            let range = bytes.item()?.ok_or_else(malformed)?;
+            self.room.take_items(0)?;
+            ranges.push(Value::Array(Box::new(self.range(element, range)?)));
+        }
+        bytes.end()?;
+        Ok(Array::new(ranges, ValueKind::Array))
+    }
+
+    /// Reads a record whose fields are declared, as far as what it says of itself agrees with that: a composite type may
+    /// have been changed since it was looked up.
+    fn record(&mut self, declared: &[Element], bytes: &[u8]) -> Result<Array> {
+        let mut bytes = Reader(bytes);
+        // A type and a length.
+        let count = bytes.count(8)?;
+        self.room.take_items(count)?;
+        let mut fields = Vec::with_capacity(count);
+        for index in 0..count {
+            let oid = u32::from_be_bytes(bytes.take()?);
+            let field = bytes.item()?;
+            let value = match declared.get(index) {
+                Some(element) if element.oid == oid => self.item(&element.codec, field)?,
+                _ => self.item(&built_in(index, oid)?, field)?,
+            };
+            fields.push(value);
+        }
+        bytes.end()?;
+        Ok(Array::record(fields))
+    }
+
+    fn hstore(&mut self, bytes: &[u8]) -> Result<Array> {
+        let mut bytes = Reader(bytes);
+        // The lengths of a key and a value.
+        let count = bytes.count(8)?;
+        self.room.take_items(count)?;
+        let mut pairs = Vec::with_capacity(count);
+        for _ in 0..count {
+            let key = utf8(bytes.item()?.ok_or_else(malformed)?)?;
+            let value = bytes.item()?.map(utf8).transpose()?;
+            self.room.take_items(2)?;
+            let text = |text: &str| Value::Text(text.to_owned());
+            pairs.push(Value::Array(Box::new(Array::record(vec![text(key), value.map_or(Value::Null, text)]))));
+        }
+        bytes.end()?;
+        Ok(Array::new(pairs, ValueKind::Array))
+    }
+}
+
+/// The codec of a field that nobody has declared.
+fn built_in(index: usize, oid: u32) -> Result<Codec> {
+    let ty = Type::from_oid(oid);
+    if let Some(ty) = &ty {
+        let codec = Codec::of(ty, &Codecs::default());
+        if !codec.is_text() {
+            return Ok(codec);
+        }
+    }
+    let name = ty.map_or_else(|| format!("the type with the oid {oid}"), |ty| ty.name().to_owned());
+    let message = format!("field {index} of a record without a type is of {name}, which cannot be read in there");
+    Err(Error::new(ErrorKind::Decode, message).with_hint("cast the field or the record to text in SQL"))
+}
+
+/// How much memory the digits of a `numeric` take: they are written twice.
+fn digits(bytes: &[u8]) -> Result<usize> {
+    let mut bytes = Reader(bytes);
+    let _count: [u8; 2] = bytes.take()?;
+    let weight = i16::from_be_bytes(bytes.take()?);
+    let _sign: [u8; 2] = bytes.take()?;
+    let scale = u16::from_be_bytes(bytes.take()?);
+    let before = usize::try_from(weight).map_or(0, |weight| weight * 4);
+    Ok(2 * (before + usize::from(scale) + 8))
+}
