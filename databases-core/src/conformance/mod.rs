@@ -20,9 +20,12 @@
 
 mod fixture;
 mod list;
+pub mod proxy;
 
 #[doc(hidden)]
 pub mod bulk;
+#[doc(hidden)]
+pub mod cancel;
 #[doc(hidden)]
 pub mod composing;
 #[doc(hidden)]
