@@ -82,6 +82,7 @@ impl Connector for PgConnector {
         can.deferrable = true;
         can.session_statements_on_database = true;
         can.runtime_bound = true;
+        can.notices_close = true;
         can
     }
 
