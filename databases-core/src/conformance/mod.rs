@@ -31,6 +31,8 @@ pub mod composing;
 #[doc(hidden)]
 pub mod errors;
 #[doc(hidden)]
+pub mod faults;
+#[doc(hidden)]
 pub mod force_rollback;
 #[doc(hidden)]
 pub mod isolation;
