@@ -24,8 +24,9 @@ const DRIVERS_OWN: i64 = 4;
 /// The settings of a session, in one text.
 pub(super) async fn settings(f: &Fixture, db: &(impl Executor + ?Sized)) -> Result<String> {
     let ask = f.pick(
-        "SELECT string_agg(name || '=' || setting, ', ' ORDER BY name) FROM pg_settings \
-         WHERE source IN ('client', 'session') OR name IN ('TimeZone', 'default_transaction_read_only')",
+        "SELECT concat_ws(', ', current_user, current_setting('TimeZone'), current_setting('search_path'), \
+         current_setting('work_mem'), current_setting('statement_timeout'), current_setting('client_encoding'), \
+         current_setting('default_transaction_isolation'), current_setting('default_transaction_read_only'))",
         "SELECT CONCAT_WS(', ', @@autocommit, @@sql_mode, @@time_zone, @@character_set_client, @@foreign_key_checks)",
         "SELECT query_only || ', ' || foreign_keys || ', ' || synchronous \
          FROM pragma_query_only, pragma_foreign_keys, pragma_synchronous",

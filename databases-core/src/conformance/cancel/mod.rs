@@ -38,7 +38,7 @@ use crate::pool::PoolConfig;
 /// How long an operation may stand still when nothing is held back from it.
 const STALLED: Duration = Duration::from_secs(10);
 /// How long a message may take to the operation that waits for it, until it counts as one that wakes nobody.
-const ARRIVAL: Duration = Duration::from_millis(1);
+const ARRIVAL: Duration = Duration::from_micros(500);
 /// A job of SQLite is begun by then, and seldom done.
 const BEGUN: Duration = Duration::from_micros(20);
 /// The points of the shortest exchange with a server: before it, behind the first poll, and when the answer is there.

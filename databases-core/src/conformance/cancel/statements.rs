@@ -7,6 +7,7 @@ use crate::conformance::transactions::{ids, insert};
 use crate::error::{ErrorKind, Result};
 use crate::executor::{Executor, RawExecutor};
 use crate::params;
+use crate::transaction::Transaction;
 
 /// What a statement may be written for.
 struct Texts<'a> {
@@ -15,10 +16,20 @@ struct Texts<'a> {
     run: usize,
 }
 
+/// What becomes of the transaction that a dropped statement ran in.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    /// It can only be rolled back.
+    Doomed,
+    /// It may go on: the statement has undone itself, or was a stream that had been opened.
+    Either,
+}
+
 /// Drops `statement` at every point, on the pool, in a transaction and in a savepoint.
 async fn everywhere(
     f: &Fixture,
     what: &str,
+    fate: Fate,
     images: &[&[i64]],
     statement: impl AsyncFn(&dyn RawExecutor, &Texts<'_>) -> Result<()>,
 ) -> Result<()> {
@@ -32,11 +43,11 @@ async fn everywhere(
         .await?;
     if f.capabilities().transactions {
         let what = format!("{what} in a transaction");
-        bench.walk(&what, &[&[], &[100]], async || in_transaction(&bench, &statement, &texts(1)).await).await?;
+        bench.walk(&what, &[&[], &[100]], async || in_transaction(&bench, fate, &statement, &texts(1)).await).await?;
     }
     if f.capabilities().savepoints {
         let what = format!("{what} in a savepoint");
-        bench.walk(&what, &[&[], &[100]], async || in_savepoint(&bench, &statement, &texts(2)).await).await?;
+        bench.walk(&what, &[&[], &[100]], async || in_savepoint(&bench, fate, &statement, &texts(2)).await).await?;
     }
     Ok(())
 }
@@ -44,6 +55,7 @@ async fn everywhere(
 /// The statement was dropped in the middle of its transaction, which goes on as if it had not been begun or not at all.
 async fn in_transaction(
     bench: &Bench<'_>,
+    fate: Fate,
     statement: &impl AsyncFn(&dyn RawExecutor, &Texts<'_>) -> Result<()>,
     texts: &Texts<'_>,
 ) -> Result<()> {
@@ -55,26 +67,35 @@ async fn in_transaction(
         tx.execute(format!("DELETE FROM {t} WHERE id <> 100"), ()).await?;
         return tx.commit().await;
     }
-    match tx.fetch_val::<i64>("SELECT 1", ()).await {
-        // Before its first poll, or a stream that is past its first row.
-        Ok(_) => tx.rollback().await,
-        Err(error) => {
-            let kinds = [ErrorKind::TransactionEnded, ErrorKind::Disconnected];
-            assert!(kinds.contains(&error.kind()), "a doomed transaction says so: {error:?}");
-            match bench.point.get() % 3 {
-                0 => drop(tx),
-                1 => assert!(tx.commit().await.is_err(), "a doomed transaction is not committed"),
-                // It is rolled back, or gone with its connection.
-                _ => tx.rollback().await.or_else(disconnected)?,
-            }
-            Ok(())
-        }
+    if goes_on(bench, fate, &tx).await? {
+        return tx.rollback().await;
     }
+    match bench.point.get() % 3 {
+        0 => drop(tx),
+        1 => assert!(tx.commit().await.is_err(), "a doomed transaction is not committed"),
+        // It is rolled back, or gone with its connection.
+        _ => tx.rollback().await.or_else(disconnected)?,
+    }
+    Ok(())
+}
+
+/// Whether `tx` still runs statements, as it does if nothing was begun in it.
+async fn goes_on(bench: &Bench<'_>, fate: Fate, tx: &Transaction) -> Result<bool> {
+    let next = tx.fetch_val::<i64>("SELECT 1", ()).await;
+    if bench.point.get() == 0 {
+        next?;
+        return Ok(true);
+    }
+    assert!(fate == Fate::Either || next.is_err(), "the transaction of a dropped statement goes on");
+    let goes_on = next.is_ok();
+    next.map(drop).or_else(disconnected)?;
+    Ok(goes_on)
 }
 
 /// The statement was dropped in a savepoint: what was done around it is whole or gone.
 async fn in_savepoint(
     bench: &Bench<'_>,
+    fate: Fate,
     statement: &impl AsyncFn(&dyn RawExecutor, &Texts<'_>) -> Result<()>,
     texts: &Texts<'_>,
 ) -> Result<()> {
@@ -89,6 +110,7 @@ async fn in_savepoint(
         assert_eq!(ids(&tx, t).await?, [100]);
         return tx.commit().await;
     }
+    goes_on(bench, fate, &savepoint).await?;
     match bench.point.get() % 2 {
         0 => drop(savepoint),
         _ => savepoint.rollback().await.or_else(disconnected)?,
@@ -116,15 +138,16 @@ fn numbers(run: &Texts<'_>, what: &str) -> String {
 }
 
 pub async fn a_dropped_execute_leaves_nothing_behind(f: &Fixture) -> Result<()> {
-    everywhere(f, "execute of a write", &[&[], &[7]], async |db, texts| insert(db, texts.table, 7).await).await?;
-    everywhere(f, "execute of a read", &[&[]], async |db, _| {
+    everywhere(f, "execute of a write", Fate::Doomed, &[&[], &[7]], async |db, texts| insert(db, texts.table, 7).await)
+        .await?;
+    everywhere(f, "execute of a read", Fate::Doomed, &[&[]], async |db, _| {
         db.execute("SELECT 1 AS a UNION ALL SELECT 2", ()).await.map(drop)
     })
     .await
 }
 
 pub async fn a_dropped_fetch_all_leaves_nothing_behind(f: &Fixture) -> Result<()> {
-    everywhere(f, "fetch_all", &[&[]], async |db, texts| {
+    everywhere(f, "fetch_all", Fate::Doomed, &[&[]], async |db, texts| {
         let fixed = Texts { run: 0, ..*texts };
         let rows: Vec<(i64,)> = db.fetch_all(numbers(&fixed, ""), ()).await?;
         assert_eq!(rows.len(), 3);
@@ -134,7 +157,7 @@ pub async fn a_dropped_fetch_all_leaves_nothing_behind(f: &Fixture) -> Result<()
 }
 
 pub async fn a_dropped_first_use_of_a_text_leaves_nothing_behind(f: &Fixture) -> Result<()> {
-    everywhere(f, "fetch_all, prepared anew", &[&[]], async |db, texts| {
+    everywhere(f, "fetch_all, prepared anew", Fate::Doomed, &[&[]], async |db, texts| {
         let rows: Vec<(i64, i64)> = db.fetch_all(numbers(texts, ", :n AS n"), params! { n: 5 }).await?;
         assert_eq!(rows.len(), 3);
         Ok(())
@@ -143,7 +166,7 @@ pub async fn a_dropped_first_use_of_a_text_leaves_nothing_behind(f: &Fixture) ->
 }
 
 pub async fn a_dropped_statement_that_is_not_kept_leaves_nothing_behind(f: &Fixture) -> Result<()> {
-    everywhere(f, "fetch_all, not kept prepared", &[&[]], async |db, texts| {
+    everywhere(f, "fetch_all, not kept prepared", Fate::Doomed, &[&[]], async |db, texts| {
         let query = crate::query::sql(numbers(texts, "")).prepared(false);
         let rows: Vec<(i64,)> = db.fetch_all(query, ()).await?;
         assert_eq!(rows.len(), 3);
@@ -153,15 +176,15 @@ pub async fn a_dropped_statement_that_is_not_kept_leaves_nothing_behind(f: &Fixt
 }
 
 pub async fn a_dropped_fetch_one_val_or_optional_leaves_nothing_behind(f: &Fixture) -> Result<()> {
-    everywhere(f, "fetch_one", &[&[]], async |db, _| {
+    everywhere(f, "fetch_one", Fate::Doomed, &[&[]], async |db, _| {
         db.fetch_one::<(i64,)>("SELECT :n AS n", params! { n: 5 }).await.map(|(n,)| assert_eq!(n, 5))
     })
     .await?;
-    everywhere(f, "fetch_val", &[&[]], async |db, _| {
+    everywhere(f, "fetch_val", Fate::Doomed, &[&[]], async |db, _| {
         db.fetch_val::<i64>("SELECT :n AS m", params! { n: 6 }).await.map(|n| assert_eq!(n, 6))
     })
     .await?;
-    everywhere(f, "fetch_optional", &[&[]], async |db, texts| {
+    everywhere(f, "fetch_optional", Fate::Doomed, &[&[]], async |db, texts| {
         let sql = format!("SELECT id FROM {} WHERE id = :n", texts.table);
         db.fetch_optional::<(i64,)>(sql, params! { n: 5 }).await.map(|row| assert_eq!(row, None))
     })
@@ -169,7 +192,7 @@ pub async fn a_dropped_fetch_one_val_or_optional_leaves_nothing_behind(f: &Fixtu
 }
 
 pub async fn a_dropped_execute_many_is_done_for_all_rows_or_none(f: &Fixture) -> Result<()> {
-    everywhere(f, "execute_many", &[&[], &[1, 2, 3]], async |db, texts| {
+    everywhere(f, "execute_many", Fate::Either, &[&[], &[1, 2, 3]], async |db, texts| {
         let sql = format!("INSERT INTO {} (id, body) VALUES (:id, 'many')", texts.table);
         db.execute_many(sql, (1..=3).map(|id| params! { id })).await.map(|rows| assert_eq!(rows, 3))
     })
@@ -179,7 +202,7 @@ pub async fn a_dropped_execute_many_is_done_for_all_rows_or_none(f: &Fixture) ->
 pub async fn a_dropped_execute_script_leaves_nothing_behind(f: &Fixture) -> Result<()> {
     // One after the other elsewhere.
     let images: &[&[i64]] = f.pick(&[&[], &[1, 2]], &[&[], &[1], &[1, 2]], &[&[], &[1], &[1, 2]]);
-    everywhere(f, "execute_script", images, async |db, Texts { table, .. }| {
+    everywhere(f, "execute_script", Fate::Doomed, images, async |db, Texts { table, .. }| {
         let insert = |id| format!("INSERT INTO {table} (id, body) VALUES ({id}, 'script')");
         db.execute_script(&format!("{}; SELECT 1; {}", insert(1), insert(2))).await
     })
@@ -187,7 +210,7 @@ pub async fn a_dropped_execute_script_leaves_nothing_behind(f: &Fixture) -> Resu
 }
 
 pub async fn a_dropped_stream_leaves_nothing_behind(f: &Fixture) -> Result<()> {
-    everywhere(f, "iterate", &[&[]], async |db, texts| {
+    everywhere(f, "iterate", Fate::Either, &[&[]], async |db, texts| {
         let fixed = Texts { run: 0, ..*texts };
         let mut rows = db.iterate::<(i64,)>(numbers(&fixed, "AS streamed"), ());
         let mut count = 0;
