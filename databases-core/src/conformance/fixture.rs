@@ -158,6 +158,7 @@ impl Fixture {
             Need::Transactions => self.capabilities.transactions,
             Need::Savepoints => self.capabilities.savepoints,
             Need::TwoConnections => !self.single_connection,
+            Need::OneThread => true,
         }
     }
 

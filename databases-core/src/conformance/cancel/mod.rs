@@ -2,8 +2,9 @@
 //!
 //! A walk runs one operation again and again and drops its future at point 0, 1, 2, … until it is done before it
 //! gets there. The proxy holds each message of the server back and lets one pass at a time, so the points are states
-//! of the protocol and not luck: before the first poll, behind each poll, behind each message that woke nobody, and
-//! between a wake and its poll. On SQLite, which has no messages, they are the states of a job: not begun, queued or
+//! of the protocol and not luck: before the first poll; behind each poll, when the driver has sent nothing yet, because
+//! the runtime has one thread; when the answer is held back; behind each message that woke nobody; between a wake and its
+//! poll. On SQLite, which has no messages, they are the states of a job: not begun, queued or
 //! running, done, and done without its caller knowing (see `gate`). Behind each drop a pool of one connection is asked eight things (see `checks`).
 
 mod checks;
@@ -158,6 +159,10 @@ impl<'f> Bench<'f> {
             }
             match &self.proxy {
                 Some(proxy) => {
+                    // What was asked has come to the server, and the answer is on its way.
+                    if !self.is_woken_or_answered(proxy, &woken).await && is_here() {
+                        return None;
+                    }
                     while !self.next_event(proxy, &woken).await {
                         if is_here() {
                             return None;
@@ -176,6 +181,23 @@ impl<'f> Bench<'f> {
                 return None;
             }
         }
+    }
+
+    /// Waits until the operation is woken, or a message for it is held back; whether it was woken.
+    async fn is_woken_or_answered(&self, proxy: &Proxy, woken: &Woken) -> bool {
+        let event = async {
+            tokio::select! {
+                biased;
+                () = woken.0.notified() => true,
+                () = proxy.holding() => false,
+            }
+        };
+        let is_woken = timeout(STALLED, event).await.expect("the operation is woken, or is answered");
+        if is_woken {
+            // For those who wait for the same.
+            woken.0.notify_one();
+        }
+        is_woken
     }
 
     /// Waits until the operation is woken, or lets one message pass; whether it is woken then.
