@@ -3,6 +3,7 @@
 use super::statements::disconnected;
 use super::{Bench, Fixture};
 use crate::conformance::transactions::{ids, insert};
+use crate::connection::Connection;
 use crate::error::Result;
 use crate::executor::Executor;
 use crate::options::TransactionOptions;
@@ -34,12 +35,21 @@ pub async fn a_dropped_begin_leaves_nothing_open(f: &Fixture) -> Result<()> {
                     insert(&tx, t, 1).await?;
                     tx.commit().await
                 }
-                // What comes next is outside of the transaction that nobody has.
-                None if bench.point.get() > 0 => insert(&conn, t, 1).await.or_else(disconnected),
+                None if bench.point.get() > 0 => kept(&bench, conn, 1).await,
                 None => Ok(()),
             }
         })
         .await
+}
+
+/// What comes next on the connection is outside of the transaction that nobody has any more, and so is kept.
+async fn kept(bench: &Bench<'_>, conn: Connection, id: i64) -> Result<()> {
+    if let Err(error) = insert(&conn, &bench.table, id).await {
+        return disconnected(error);
+    }
+    drop(conn);
+    assert_eq!(ids(&bench.db, &bench.table).await?, [id], "a statement that has worked is kept");
+    Ok(())
 }
 
 pub async fn a_dropped_commit_has_committed_or_rolled_back(f: &Fixture) -> Result<()> {
@@ -60,10 +70,12 @@ pub async fn a_dropped_commit_has_committed_or_rolled_back(f: &Fixture) -> Resul
             if let Some(done) = bench.step(tx.commit()).await {
                 return done;
             }
-            match ids(&conn, t).await {
-                Ok(found) => assert!(found.is_empty() || found == [1], "{found:?}"),
-                Err(error) => disconnected(error)?,
-            }
+            let found = match ids(&conn, t).await {
+                Ok(found) => found,
+                Err(error) => return disconnected(error),
+            };
+            drop(conn);
+            assert_eq!(ids(db, t).await?, found, "what was read is committed");
             Ok(())
         })
         .await
@@ -84,12 +96,14 @@ pub async fn a_dropped_rollback_rolls_back(f: &Fixture) -> Result<()> {
             let conn = db.acquire().await?;
             let tx = conn.begin().await?;
             insert(&tx, t, 1).await?;
-            let done = bench.step(tx.rollback()).await;
-            if bench.point.get() == 0 {
-                return Ok(());
+            match bench.step(tx.rollback()).await {
+                Some(done) => {
+                    done?;
+                    insert(&conn, t, 2).await
+                }
+                None if bench.point.get() > 0 => kept(&bench, conn, 2).await,
+                None => Ok(()),
             }
-            let next = insert(&conn, t, 2).await;
-            if done.is_some() { next } else { next.or_else(disconnected) }
         })
         .await
 }
