@@ -9,11 +9,13 @@
 
 mod checks;
 mod connections;
+mod forced;
 mod gate;
 mod statements;
 mod transactions;
 
 pub use connections::*;
+pub use forced::*;
 pub use statements::*;
 pub use transactions::*;
 
@@ -160,13 +162,15 @@ impl<'f> Bench<'f> {
             match &self.proxy {
                 Some(proxy) => {
                     // What was asked has come to the server, and the answer is on its way.
-                    if !self.is_woken_or_answered(proxy, &woken).await && is_here() {
-                        return None;
-                    }
-                    while !self.next_event(proxy, &woken).await {
+                    let mut is_woken = self.woken_or(&woken, proxy.holding()).await;
+                    while !is_woken {
                         if is_here() {
                             return None;
                         }
+                        is_woken = self.woken_or(&woken, proxy.holding()).await || {
+                            proxy.release();
+                            timeout(ARRIVAL, woken.0.notified()).await.is_ok()
+                        };
                     }
                 }
                 None => {
@@ -183,36 +187,16 @@ impl<'f> Bench<'f> {
         }
     }
 
-    /// Waits until the operation is woken, or a message for it is held back; whether it was woken.
-    async fn is_woken_or_answered(&self, proxy: &Proxy, woken: &Woken) -> bool {
-        let event = async {
+    /// Waits until the operation is woken or `event` comes; whether it was woken.
+    async fn woken_or(&self, woken: &Woken, event: impl Future<Output = ()>) -> bool {
+        let first = async {
             tokio::select! {
                 biased;
                 () = woken.0.notified() => true,
-                () = proxy.holding() => false,
+                () = event => false,
             }
         };
-        let is_woken = timeout(STALLED, event).await.expect("the operation is woken, or is answered");
-        if is_woken {
-            // For those who wait for the same.
-            woken.0.notify_one();
-        }
-        is_woken
-    }
-
-    /// Waits until the operation is woken, or lets one message pass; whether it is woken then.
-    async fn next_event(&self, proxy: &Proxy, woken: &Woken) -> bool {
-        let event = async {
-            tokio::select! {
-                biased;
-                () = woken.0.notified() => true,
-                () = proxy.holding() => {
-                    proxy.release();
-                    timeout(ARRIVAL, woken.0.notified()).await.is_ok()
-                }
-            }
-        };
-        timeout(STALLED, event).await.expect("the operation is woken, or waits for a message")
+        timeout(STALLED, first).await.expect("the operation is woken, or is answered")
     }
 }
 
