@@ -81,6 +81,9 @@ pub struct Capabilities {
     pub runtime_bound: bool,
     /// Types of extensions, by codecs.
     pub type_codecs: bool,
+    /// [`BackendConnection::status`] says so when the server has closed a connection that nobody uses. Without it a
+    /// connection that was idle for longer than a second is pinged before it is used, which costs a round trip.
+    pub notices_close: bool,
 }
 
 impl Capabilities {
@@ -102,6 +105,7 @@ impl Capabilities {
         session_statements_on_database: true,
         runtime_bound: false,
         type_codecs: false,
+        notices_close: false,
     };
 }
 

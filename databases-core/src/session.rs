@@ -41,8 +41,16 @@ struct Level {
     /// Its savepoint is known to be there. Not while it is opened, when there is nothing in it to undo, nor while it is
     /// released, when it does not matter to whoever dropped the future whether its work is kept.
     marked: bool,
+    /// Undoing it was begun. If that is found again, its future was dropped, and nobody knows how far it came.
+    undoing: bool,
     streaming: bool,
     over: Option<Over>,
+}
+
+impl Level {
+    fn new(id: u64) -> Self {
+        Self { id, dropped: false, marked: false, undoing: false, streaming: false, over: None }
+    }
 }
 
 /// Why a handle may no longer be used.
@@ -76,8 +84,7 @@ impl Session {
 
     /// A session on a connection that the pool has not got yet.
     pub(crate) fn over(inner: Arc<Inner>, conn: Arc<dyn BackendConnection>, slot: Option<Slot>) -> Arc<Self> {
-        let base = Level { id: 0, dropped: false, marked: false, streaming: false, over: None };
-        let state = State { levels: vec![base], next_id: 1, in_flight: 0, retryable: false };
+        let state = State { levels: vec![Level::new(0)], next_id: 1, in_flight: 0, retryable: false };
         Arc::new(Self { inner, conn, slot, state: Mutex::new(state), unwinding: tokio::sync::Mutex::default() })
     }
 
@@ -297,7 +304,7 @@ impl Handle {
         }
         let id = state.next_id;
         state.next_id += 1;
-        state.levels.push(Level { id, dropped: false, marked: false, streaming: false, over: None });
+        state.levels.push(Level::new(id));
         Ok((Self { session: self.session.clone(), level, id, span }, command, nested))
     }
 
@@ -480,7 +487,7 @@ impl Session {
             Status::Broken => Err(gone()),
             Status::Idle => Ok(()),
             _ if level == 1 && !self.force_rollback() => self.step(TransactionCommand::Rollback).await,
-            _ if marked => self.step(TransactionCommand::RollbackTo(level)).await,
+            _ if marked => self.undo_savepoint(level).await,
             _ => Ok(()),
         };
         let mut state = self.lock();
@@ -496,6 +503,16 @@ impl Session {
             }
         }
         undone
+    }
+
+    /// A second attempt might undo what was done behind the first, so where one was dropped the transaction is over.
+    async fn undo_savepoint(&self, level: usize) -> Result<()> {
+        if let Some(level) = self.lock().levels.get_mut(level)
+            && std::mem::replace(&mut level.undoing, true)
+        {
+            return Err(Over::Abandoned.error());
+        }
+        self.step(TransactionCommand::RollbackTo(level)).await
     }
 }
 

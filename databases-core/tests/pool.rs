@@ -568,6 +568,22 @@ async fn a_connection_is_pinged_only_after_thirty_seconds_of_idling() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_whose_driver_does_not_notice_a_close_is_pinged_after_a_second() {
+    let fake = Fake::new().notices_close(false);
+    let pool = pool_of(&fake, 1);
+    for _ in 0..10 {
+        within(pool.execute("SELECT 1", ())).await.unwrap();
+        sleep(Duration::from_millis(900)).await;
+    }
+    assert_eq!(fake.counts().pings, 0);
+    sleep(secs(1)).await;
+    fake.cut(0);
+    within(pool.execute("INSERT 2", ())).await.unwrap();
+    assert_eq!((fake.counts().pings, fake.counts().connects), (1, 2));
+    assert_eq!(which(&fake, "INSERT 2"), [1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_died_idle_is_replaced_unseen() {
     for hangs in [false, true] {
         let fake = Fake::new();

@@ -83,6 +83,7 @@ impl Connector for PgConnector {
         can.session_statements_on_database = true;
         can.runtime_bound = true;
         can.type_codecs = true;
+        can.notices_close = true;
         can
     }
 

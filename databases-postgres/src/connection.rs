@@ -415,11 +415,12 @@ impl BackendConnection for PgConnection {
     async fn close(&self) {
         // Without its client the driver sends Terminate and ends.
         drop(self.client.write().await.take());
+        // Also if this future goes no further.
+        self.session.guard.close();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
             _ = (&mut AbortOnDrop(task).0).await;
         }
-        self.session.guard.close();
     }
 }
 

@@ -102,6 +102,8 @@ impl Connector for SqliteConnector {
         capabilities.read_only_transactions = true;
         capabilities.immediate = true;
         capabilities.session_statements_on_database = false;
+        // There is nobody else who could close it.
+        capabilities.notices_close = true;
         capabilities
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Need;
+use super::proxy::{Protocol, Proxy};
 use crate::backend::{Backend, Capabilities};
 use crate::database::Pool;
 use crate::error::Result;
@@ -157,6 +158,7 @@ impl Fixture {
             Need::Transactions => self.capabilities.transactions,
             Need::Savepoints => self.capabilities.savepoints,
             Need::TwoConnections => !self.single_connection,
+            Need::OneThread => true,
         }
     }
 
@@ -231,6 +233,24 @@ impl Fixture {
     #[must_use]
     pub fn url(&self) -> &DatabaseUrl {
         &self.url
+    }
+
+    /// A proxy in front of the server; `None` where there is no server that listens on TCP.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::start`].
+    pub async fn proxy(&self) -> Result<Option<Proxy>> {
+        let protocol = match self.kind {
+            DialectKind::Sqlite => return Ok(None),
+            DialectKind::Postgres => Protocol::Postgres,
+            DialectKind::MySql => Protocol::MySql,
+        };
+        if self.url.host().is_none_or(|host| host.starts_with('/')) {
+            self.not_claimed("what a proxy does to connections, which are no TCP");
+            return Ok(None);
+        }
+        Proxy::start(&self.url, protocol).await.map(Some)
     }
 
     fn made(&self) -> std::sync::MutexGuard<'_, Made> {

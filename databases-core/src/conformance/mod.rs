@@ -20,13 +20,18 @@
 
 mod fixture;
 mod list;
+pub mod proxy;
 
 #[doc(hidden)]
 pub mod bulk;
 #[doc(hidden)]
+pub mod cancel;
+#[doc(hidden)]
 pub mod composing;
 #[doc(hidden)]
 pub mod errors;
+#[doc(hidden)]
+pub mod faults;
 #[doc(hidden)]
 pub mod force_rollback;
 #[doc(hidden)]
@@ -86,6 +91,8 @@ pub enum Need {
     Savepoints,
     /// More than one connection to the same database at a time.
     TwoConnections,
+    /// A runtime of one thread, on which nothing happens that the case does not wait for.
+    OneThread,
 }
 
 /// A case: a claim, and what proves it.
@@ -135,7 +142,7 @@ pub fn run(source: Source, case: Case) {
 }
 
 fn run_on(source: &Source, url: Option<&str>, case: Case) {
-    let runtime = runtime();
+    let runtime = if case.needs.contains(&Need::OneThread) { runtime_of_one_thread() } else { runtime() };
     let fixture = match Fixture::new(source, url) {
         Ok(fixture) => fixture,
         Err(error) => panic!("no fixture for {}: {error:?}", source.backend_name()),
@@ -167,6 +174,11 @@ fn run_on(source: &Source, url: Option<&str>, case: Case) {
 /// A runtime like that of an application.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.expect("a runtime can be started")
+}
+
+fn runtime_of_one_thread() -> tokio::runtime::Runtime {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.expect("a runtime can be started")
 }
 

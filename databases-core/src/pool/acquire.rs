@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
-use tokio::time::{Duration, Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::connect::start;
@@ -14,9 +14,6 @@ use super::state::{Key, Member, Purpose, State, Use, Waiter, Work};
 use super::{Checkout, Inner, after, clean, closed, later};
 use crate::backend::Status;
 use crate::error::{Error, ErrorKind, Result};
-
-/// A connection that was idle for longer is asked whether it is still there.
-const PING_AFTER: Duration = Duration::from_secs(30);
 
 enum Taken {
     Slot(Slot),
@@ -125,7 +122,7 @@ impl Inner {
     fn is_ready(&self, member: &Member, now: Instant) -> bool {
         member.is_clean(member.conn.status(), self.base_status())
             && !self.is_suspect(member)
-            && (self.single || now.saturating_duration_since(member.idle_since) < PING_AFTER)
+            && (self.single || now.saturating_duration_since(member.idle_since) < self.ping_after)
     }
 
     /// Cleans or asks the connection, or opens another in its place; `None` if the place was lost meanwhile.
@@ -194,7 +191,7 @@ impl Inner {
     /// Whether the connection works and is clean now.
     async fn check(&self, member: &Member, again: bool) -> Result<()> {
         clean(self, &*member.conn, member.open, again, member.dirty).await?;
-        let silent = !self.single && member.idle_since.elapsed() >= PING_AFTER;
+        let silent = !self.single && member.idle_since.elapsed() >= self.ping_after;
         if self.is_suspect(member) || silent { member.conn.ping().await } else { Ok(()) }
     }
 

@@ -41,6 +41,11 @@ pub(crate) use slot::Slot;
 pub(crate) use state::Purpose;
 use state::{State, Use};
 
+/// How long a connection may be idle before it is asked whether it is still there: where the driver notices a peer that has
+/// closed it, and where it does not.
+const PING_AFTER: Duration = Duration::from_secs(30);
+const PING_BLIND_AFTER: Duration = Duration::from_secs(1);
+
 /// Runs on every new connection before anyone else has it.
 pub type AfterConnect = Arc<dyn for<'a> Fn(&'a Connection) -> BoxFuture<'a, Result<()>> + Send + Sync>;
 
@@ -142,6 +147,8 @@ pub(crate) struct Inner {
     max: usize,
     /// Exactly one connection, which keeps its state: an in-memory database, or force_rollback.
     single: bool,
+    /// A connection that was idle for longer is asked whether it is still there.
+    ping_after: Duration,
     state: Mutex<State>,
     /// How many connections were lost: those that were open then are asked before use.
     losses: AtomicU64,
@@ -160,8 +167,10 @@ impl Inner {
             return Err(Error::new(ErrorKind::Unsupported, message)
                 .with_hint("leave out codec() and preload_types(), or use them only where the URL says postgres"));
         }
+        let notices_close = config.connector.capabilities().notices_close;
         Ok(Arc::new(Self {
             config,
+            ping_after: if notices_close { PING_AFTER } else { PING_BLIND_AFTER },
             cache: TemplateCache::default(),
             max,
             single,

@@ -154,6 +154,7 @@ impl Fake {
         let mut capabilities = Capabilities::NONE;
         (capabilities.transactions, capabilities.savepoints) = (true, true);
         (capabilities.transactional_ddl, capabilities.error_fails_transaction) = (true, true);
+        capabilities.notices_close = true;
         let script = Script {
             capabilities,
             single: false,
@@ -186,6 +187,11 @@ impl Fake {
 
     pub(crate) fn runtime_bound(self, on: bool) -> Self {
         self.script().capabilities.runtime_bound = on;
+        self
+    }
+
+    pub(crate) fn notices_close(self, on: bool) -> Self {
+        self.script().capabilities.notices_close = on;
         self
     }
 

@@ -1,0 +1,149 @@
+//! What must hold behind every drop.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use super::{Bench, STATEMENTS};
+use crate::backend::Status;
+use crate::conformance::Fixture;
+use crate::conformance::transactions::ids;
+use crate::database::Pool;
+use crate::error::Result;
+use crate::executor::Executor;
+use crate::options::TransactionOptions;
+use crate::params;
+use crate::sql::DialectKind;
+
+/// How soon the pool must be as if nothing had been. Below every timeout of ours, so that what only a timeout has cleaned
+/// up is seen.
+pub(super) const SOON: Duration = Duration::from_secs(4);
+/// Statements that the driver itself keeps, to look types up.
+const DRIVERS_OWN: i64 = 4;
+
+/// The settings of a session, in one text.
+pub(super) async fn settings(f: &Fixture, db: &(impl Executor + ?Sized)) -> Result<String> {
+    let ask = f.pick(
+        "SELECT concat_ws(', ', current_user, current_setting('TimeZone'), current_setting('search_path'), \
+         current_setting('work_mem'), current_setting('statement_timeout'), current_setting('client_encoding'), \
+         current_setting('default_transaction_isolation'), current_setting('default_transaction_read_only'))",
+        "SELECT CONCAT_WS(', ', @@autocommit, @@sql_mode, @@time_zone, @@character_set_client, @@foreign_key_checks)",
+        "SELECT query_only || ', ' || foreign_keys || ', ' || synchronous \
+         FROM pragma_query_only, pragma_foreign_keys, pragma_synchronous",
+    );
+    db.fetch_val::<String>(ask, ()).await
+}
+
+impl Bench<'_> {
+    /// Seven of the eight checks: (a) a connection is there soon, (b) it answers what is asked, (c) it is outside of any
+    /// transaction and has the settings of a fresh one, (d) at the server nothing of ours runs, waits or holds a lock, (e) no
+    /// more statements are prepared than are kept, (g) nothing is in use and there is one connection at the most, (h) no
+    /// socket is left open. The eighth is [`Bench::check_data`].
+    pub(super) async fn check(&self, db: &Pool, place: &str) -> Result<()> {
+        let (conn, started) = (timeout(SOON, db.acquire()).await, Instant::now());
+        let conn = conn.unwrap_or_else(|_| panic!("{place}: (a) no connection within {SOON:?}"))?;
+        assert_eq!(conn.status(), Status::Idle, "{place}: (c) in a transaction");
+        for n in 1..=20 {
+            assert_eq!(conn.fetch_val::<i64>("SELECT :n", params! { n }).await?, n, "{place}: (b) another's answer");
+        }
+        assert!(started.elapsed() < SOON, "{place}: (b) the connection is slow");
+        assert_eq!(settings(self.f, &conn).await?, self.settings, "{place}: (c) settings are changed");
+        if let Some(count) = self.prepared_statements() {
+            let kept = STATEMENTS as i64 + DRIVERS_OWN;
+            let count = conn.fetch_val::<i64>(count, ()).await?;
+            assert!(count <= kept, "{place}: (e) {count} statements are prepared");
+        }
+        drop(conn);
+        eventually(&format!("{place}: (g) the pool is at rest"), async || {
+            let status = db.status();
+            let rests = status.size <= 1 && status.idle == status.size && status.waiting == 0 && status.in_use == 0;
+            Ok(if rests { Ok(()) } else { Err(format!("{status:?}")) })
+        })
+        .await?;
+        self.check_outside(place).await
+    }
+
+    /// (f): the table holds one of `images`.
+    pub(super) async fn check_data(&self, images: &[&[i64]], place: &str) -> Result<()> {
+        let found = ids(self.observer.as_ref().unwrap_or(&self.db), &self.table).await?;
+        assert!(images.iter().any(|image| **image == found), "{place}: (f) {found:?} is none of {images:?}");
+        Ok(())
+    }
+
+    /// What can be seen from outside: (d) and (h).
+    pub(super) async fn check_outside(&self, place: &str) -> Result<()> {
+        let Some(observer) = &self.observer else { return Ok(()) };
+        let Some(proxy) = &self.proxy else {
+            // Whoever holds a lock on the file is in the way of this.
+            let lock = observer.begin_with(TransactionOptions::new().immediate());
+            return timeout(SOON, lock).await.unwrap_or_else(|_| panic!("{place}: (d) locked"))?.rollback().await;
+        };
+        eventually(&format!("{place}: (d) nothing of ours is left at the server"), async || {
+            let (busy, open) = self.at_server(observer, &proxy.ports()).await?;
+            let rests = busy == 0 && open <= 1 && proxy.connections() <= 1;
+            let found = || format!("{busy} at work, {open} sessions, {} sockets", proxy.connections());
+            Ok(if rests { Ok(()) } else { Err(found()) })
+        })
+        .await?;
+        proxy.forget_closed();
+        Ok(())
+    }
+
+    /// How many sessions from `ports` work, wait, are in a transaction or hold locks, and how many there are.
+    async fn at_server(&self, observer: &Pool, ports: &[u16]) -> Result<(i64, i64)> {
+        if ports.is_empty() {
+            return Ok((0, 0));
+        }
+        let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>();
+        let ask = match self.f.kind() {
+            DialectKind::Postgres => {
+                let ports = ports.join(", ");
+                format!(
+                    "WITH ours AS (SELECT pid, state FROM pg_stat_activity WHERE client_port IN ({ports})) \
+                     SELECT (SELECT count(*) FROM ours WHERE state IS DISTINCT FROM 'idle') \
+                          + (SELECT count(*) FROM pg_locks JOIN ours USING (pid)), (SELECT count(*) FROM ours)"
+                )
+            }
+            _ => {
+                let ports = ports.join("', '");
+                let ours = format!("SUBSTRING_INDEX(p.host, ':', -1) IN ('{ports}')");
+                format!(
+                    "SELECT (SELECT count(*) FROM information_schema.processlist p WHERE {ours} AND p.command <> 'Sleep') \
+                          + (SELECT count(*) FROM information_schema.innodb_trx t \
+                             JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE {ours}), \
+                            (SELECT count(*) FROM information_schema.processlist p WHERE {ours})"
+                )
+            }
+        };
+        // Written anew for each set of ports, so not worth keeping.
+        observer.fetch_one::<(i64, i64)>(crate::query::sql(ask).prepared(false), ()).await
+    }
+
+    /// A query for the number of statements that the session has prepared; on SQLite the driver's cache bounds them.
+    fn prepared_statements(&self) -> Option<String> {
+        let status = |schema: &str| {
+            let value =
+                format!("SELECT CAST(variable_value AS SIGNED) FROM {schema}.session_status WHERE variable_name");
+            Some(format!("SELECT ({value} = 'Com_stmt_prepare') - ({value} = 'Com_stmt_close')"))
+        };
+        match self.f.kind() {
+            DialectKind::Postgres => Some("SELECT count(*) FROM pg_prepared_statements".to_owned()),
+            DialectKind::MySql if self.is_mariadb => status("information_schema"),
+            DialectKind::MySql => status("performance_schema"),
+            DialectKind::Sqlite => None,
+        }
+    }
+}
+
+/// Asks until the answer is that all is well; panics with the last complaint.
+pub(super) async fn eventually(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<std::result::Result<(), String>>,
+) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let Err(complaint) = ask().await? else { return Ok(()) };
+        assert!(started.elapsed() < SOON, "{what}: {complaint}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
