@@ -41,6 +41,8 @@ pub(crate) struct Type {
     text: Option<&'static str>,
     /// Whether PostgreSQL rounds what is assigned and the backend lets it.
     converts: bool,
+    /// The Rust types whose parameters the server converts in another way than literals of them.
+    own_way: &'static [&'static str],
     /// SQLite: whether the table is STRICT.
     strict: bool,
     /// Whether the server may be built without it.
@@ -58,6 +60,7 @@ impl Type {
             class: Class::Other,
             text: None,
             converts: false,
+            own_way: &[],
             strict: false,
             optional: false,
             composite: ("", judge::<Vec<Option<i64>>>()),

@@ -1,6 +1,7 @@
 //! The types of MariaDB and MySQL.
 
 use crate::judge::Family;
+use crate::rust::Class;
 use crate::{Server, Type};
 
 /// One text of the form of each Rust type, and what text is in danger of. At most 100 characters.
@@ -102,5 +103,15 @@ pub(crate) fn mariadb() -> Server {
 }
 
 pub(crate) fn mysql() -> Server {
-    Server { heading: "MySQL", family: Family::MySql, setup: &[], types: types() }
+    let mut types = types();
+    for ty in &mut types {
+        // What MySQL 9.7 does to parameters and not to literals: it takes the microseconds of a DATETIME away where it becomes
+        // text, and takes an unsigned number for a signed one where it becomes a time.
+        ty.own_way = match ty.name {
+            "TIME(6)" => &["u64"],
+            _ if ty.class != Class::Other => &["DateTime", "Timestamp"],
+            _ => &[],
+        };
+    }
+    Server { heading: "MySQL", family: Family::MySql, setup: &[], types }
 }

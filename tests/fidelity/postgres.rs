@@ -182,7 +182,8 @@ pub(crate) fn server() -> Server {
         Type::new("pg_lsn", &["'0/0'", "'16/B374D848'", "'FFFFFFFF/FFFFFFFF'"]),
         Type::new("xid8", &["'0'", "'9223372036854775808'", "'18446744073709551615'"]),
         Type::new("regclass", &["'pg_class'", "'0'", "'4294967295'"]).shown_by("{}::oid::text"),
-        Type::new("regtype", &["'int4'", "'timestamp with time zone'", "'0'"]).shown_by("{}::oid::text"),
+        Type::new("regtype", &["'int4'", "'timestamp with time zone'", "'0'", "'4294967295'"])
+            .shown_by("{}::oid::text"),
         Type::new("oidvector", &["''", "'1 2 4294967295'"]).as_rust::<Vec<i64>>("Vec<i64>"),
         Type::new("aclitem[]", &["'{}'", "'{=r/databases}'"]).as_rust::<Vec<Option<String>>>("Vec<Option<String>>"),
         Type::new("tsvector", &["''", "'a:1A fat cat'"]),

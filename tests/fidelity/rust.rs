@@ -192,7 +192,23 @@ impl RustType for String {
     const CLASS: Class = Class::Text;
     const POSTGRES: &str = "text";
     fn samples() -> Vec<Self> {
-        let texts = ["", "a", "it's", "🦀 naïve 漢字", " padded ", "5", "1.50", "line\r\n\\ttab", "a\0b"];
+        let texts = [
+            "",
+            "a",
+            "it's",
+            "🦀 naïve 漢字",
+            " padded ",
+            "5",
+            "1.50",
+            "true",
+            "2024-02-29",
+            "12:30:00",
+            "2024-02-29 12:30:00",
+            "P1Y2M3DT4H",
+            "f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+            "line\r\n\\ttab",
+            "a\0b",
+        ];
         texts.into_iter().map(str::to_owned).chain(["ä€🦀x".repeat(20_000)]).collect()
     }
     fn same(&self, other: &Self) -> bool {
