@@ -37,6 +37,7 @@ pub(crate) struct Type {
     class: Class,
     /// SQL expressions: the extremes, zero, the special values.
     samples: &'static [&'static str],
+    more_samples: &'static [&'static str],
     /// SQL for the text of a column's value, with `{}` for the column.
     text: Option<&'static str>,
     /// Whether PostgreSQL rounds what is assigned and the backend lets it.
@@ -56,6 +57,7 @@ impl Type {
         Self {
             name,
             samples,
+            more_samples: &[],
             column: None,
             class: Class::Other,
             text: None,
@@ -77,6 +79,10 @@ impl Type {
         Self { class: Class::Bytes, ..Self::new(name, samples) }
     }
 
+    fn and(self, more_samples: &'static [&'static str]) -> Self {
+        Self { more_samples, ..self }
+    }
+
     fn column(self, column: &'static str) -> Self {
         Self { column: Some(column), ..self }
     }
@@ -89,7 +95,7 @@ impl Type {
         Self { optional: true, ..self }
     }
 
-    fn as_rust<T: RustType>(self, name: &'static str) -> Self {
+    fn composite<T: RustType>(self, name: &'static str) -> Self {
         Self { composite: (name, judge::<T>()), ..self }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use databases::{Database, ErrorKind, Executor, Params, Result, Row, params};
 use futures_util::future::BoxFuture;
 
-use crate::rust::{Class, Literal, RustType};
+use crate::rust::{Class, Literal, RustType, unhex};
 
 /// A family of servers with one way to say things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl<'a> Bench<'a> {
         let strict = if row.strict { " STRICT" } else { "" };
         db.execute(format!("CREATE TABLE {table} (id INTEGER, a {column} {null}, b {column} {null}){strict}"), ())
             .await?;
-        for (id, sample) in (1..).zip(row.samples) {
+        for (id, sample) in (1..).zip(row.samples.iter().chain(row.more_samples)) {
             db.execute(format!("INSERT INTO {table} (id, a) VALUES ({id}, {sample})"), ()).await?;
         }
         db.execute(format!("INSERT INTO {table} (id, a) VALUES (0, NULL)"), ()).await?;
@@ -111,6 +111,7 @@ impl<'a> Bench<'a> {
             .into_iter()
             .map(|(t,)| t)
             .collect();
+        assert!(texts.iter().rev().skip(1).all(Option::is_some), "a sample of {column} is NULL");
         Ok(Self {
             db,
             family,
@@ -129,10 +130,9 @@ impl<'a> Bench<'a> {
         T::CLASS != self.class
     }
 
-    /// Whether `value` is what the server's `text` says, of bytes also what the bytes say as text.
+    /// Whether `value` is what the server's `text` says, of bytes also what the bytes say as text. BINARY(n) has zeros at its end.
     fn agree<T: RustType>(&self, value: &T, text: &str) -> bool {
-        value.agrees(text)
-            || self.class == Class::Bytes && unhex(text).is_some_and(|text| value.agrees(text.trim_end_matches('\0')))
+        value.agrees(text) || self.class == Class::Bytes && as_text(text).is_some_and(|text| value.agrees(&text))
     }
 
     async fn read<T: RustType>(&self) -> Result<Mark, String> {
@@ -194,7 +194,7 @@ impl<'a> Bench<'a> {
     }
 
     async fn take<T: RustType>(&self) -> Result<Mark, String> {
-        let texts: Vec<T> = self.texts.iter().filter_map(|text| T::from_text(text)).collect();
+        let texts: Vec<T> = self.texts.iter().filter_map(|text| T::from_text(text, self.class)).collect();
         let of_the_type = texts.len();
         let (mut right, mut converted, mut refused, mut refused_of_the_type) = (0, 0, 0, 0);
         let mut wrong = Vec::new();
@@ -249,14 +249,14 @@ impl<'a> Bench<'a> {
         }
         // PostgreSQL has one text for a value, and reads text itself where the type is not known here. Elsewhere the server
         // may convert what is bound; then it must do so as it does with its own literals.
-        let as_text = self.family == Family::Postgres && self.changes_form::<T>();
-        let literal = value.literal().filter(|_| as_text || self.converts);
+        let is_text = self.family == Family::Postgres && self.changes_form::<T>();
+        let literal = value.literal().filter(|_| is_text || self.converts);
         let Some(literal) = literal else { return Ok(Stored::Wrong(short(text))) };
         let typed = if T::CLASS == Class::Text { "" } else { T::POSTGRES };
         let update = format!("UPDATE {table} SET a = {} WHERE id = :id", self.write(literal, typed));
         Ok(match db.execute(update, bound).await {
             Ok(_) if self.is_same(id).await? => {
-                if as_text {
+                if is_text {
                     Stored::Right
                 } else {
                     Stored::Converted
@@ -326,11 +326,10 @@ enum Stored {
     Wrong(String),
 }
 
-/// The text whose bytes are written in hexadecimal digits.
-fn unhex(digits: &str) -> Option<String> {
-    let digits = digits.strip_prefix("\\x").unwrap_or(digits);
-    let byte = |index| u8::from_str_radix(digits.get(index..index + 2)?, 16).ok();
-    String::from_utf8((0..digits.len()).step_by(2).map(byte).collect::<Option<_>>()?).ok()
+/// The text that bytes in hexadecimal digits are.
+fn as_text(digits: &str) -> Option<String> {
+    let text = String::from_utf8(unhex(digits)?).ok()?;
+    Some(text.trim_end_matches('\0').to_owned())
 }
 
 /// A value as far as a message has room for it.

@@ -152,27 +152,27 @@ pub(crate) fn server() -> Server {
         Type::new("domain over int4", &["0", "-2147483648", "2147483647"]).column("@.small"),
         Type::text("domain over text", TEXTS).column("@.words"),
         Type::new("int4[]", &["'{}'", "'{1,NULL,2147483647}'", "'{-2147483648}'"])
-            .as_rust::<Vec<Option<i32>>>("Vec<Option<i32>>"),
-        Type::new("int4[][]", &["'{}'", "'{{1,2},{3,4}}'"]).as_rust::<Vec<Vec<i32>>>("Vec<Vec<i32>>"),
+            .composite::<Vec<Option<i32>>>("Vec<Option<i32>>"),
+        Type::new("int4[][]", &["'{}'", "'{{1,2},{3,4}}'"]).composite::<Vec<Vec<i32>>>("Vec<Vec<i32>>"),
         Type::new("text[]", &["'{}'", "'{\"\",NULL,\"NULL\",\"a,\\\"b\\\" {\\\\} 🦀\"}'"])
-            .as_rust::<Vec<Option<String>>>("Vec<Option<String>>"),
+            .composite::<Vec<Option<String>>>("Vec<Option<String>>"),
         Type::new("int4range", &["'empty'", "'[1,5)'", "'(,)'", "'[5,)'", "'[-2147483648,2147483647)'"])
-            .as_rust::<Range<i32>>("Range<i32>"),
+            .composite::<Range<i32>>("Range<i32>"),
         Type::new(
             "tstzrange",
             &["'empty'", "'(,)'", "'[2024-02-29 12:30,2024-03-01 00:00:00.000001)'", "'[2024-02-29,infinity]'"],
         )
-        .as_rust::<Range<Timestamp>>("Range<Timestamp>"),
+        .composite::<Range<Timestamp>>("Range<Timestamp>"),
         Type::new("int4multirange", &["'{}'", "'{[1,5),[7,)}'", "'{(,)}'"])
-            .as_rust::<Vec<Range<i32>>>("Vec<Range<i32>>"),
+            .composite::<Vec<Range<i32>>>("Vec<Range<i32>>"),
         Type::new("nummultirange", &["'{}'", "'{[1.5,2.50),[3,4]}'", "'{(,)}'"])
-            .as_rust::<Vec<Range<Decimal>>>("Vec<Range<Decimal>>"),
+            .composite::<Vec<Range<Decimal>>>("Vec<Range<Decimal>>"),
         Type::new("composite", &["'(1,a)'", "'(,\"\")'", "'(-2147483648,\"a, (\"\"b\"\") \\\\ 🦀\")'", "'(,)'"])
             .column("@.pair")
-            .as_rust::<Pair>("(Option<i32>, Option<String>)"),
+            .composite::<Pair>("(Option<i32>, Option<String>)"),
         Type::new("hstore", &["''", "'a=>1, b=>NULL, \"\"=>\"\\\"=>, 🦀\"'"])
             .optional()
-            .as_rust::<HashMap<String, Option<String>>>("HashMap<String, Option<String>>"),
+            .composite::<HashMap<String, Option<String>>>("HashMap<String, Option<String>>"),
         Type::new("inet", &["'0.0.0.0/0'", "'192.168.1.5'", "'192.168.1.5/24'", "'::1'", "'2001:db8::5/64'"]),
         Type::new("cidr", &["'0.0.0.0/0'", "'192.168.1.0/24'", "'::/0'", "'2001:db8::/32'"]),
         Type::new("macaddr", &["'00:00:00:00:00:00'", "'08:00:2b:01:02:03'", "'ff:ff:ff:ff:ff:ff'"]),
@@ -184,8 +184,8 @@ pub(crate) fn server() -> Server {
         Type::new("regclass", &["'pg_class'", "'0'", "'4294967295'"]).shown_by("{}::oid::text"),
         Type::new("regtype", &["'int4'", "'timestamp with time zone'", "'0'", "'4294967295'"])
             .shown_by("{}::oid::text"),
-        Type::new("oidvector", &["''", "'1 2 4294967295'"]).as_rust::<Vec<i64>>("Vec<i64>"),
-        Type::new("aclitem[]", &["'{}'", "'{=r/databases}'"]).as_rust::<Vec<Option<String>>>("Vec<Option<String>>"),
+        Type::new("oidvector", &["''", "'1 2 4294967295'"]).composite::<Vec<i64>>("Vec<i64>"),
+        Type::new("aclitem[]", &["'{}'", "'{=r/databases}'"]).composite::<Vec<Option<String>>>("Vec<Option<String>>"),
         Type::new("tsvector", &["''", "'a:1A fat cat'"]),
         Type::new("tsquery", &["''", "'fat & !(cat | a:*B)'"]),
         Type::new("point", &["'(0,0)'", "'(-1.5,1e300)'", "'(Infinity,NaN)'"]),

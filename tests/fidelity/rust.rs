@@ -32,8 +32,8 @@ pub(crate) trait RustType: FromValue + IntoValue + Clone + Debug + Send + Sync +
         false
     }
 
-    /// The value from the server's text of it, for the type that such texts are bound as.
-    fn from_text(_text: &str) -> Option<Self> {
+    /// The value that the server writes as `text` for a type of this class, so that the samples of the type are bound too.
+    fn from_text(_text: &str, _class: Class) -> Option<Self> {
         None
     }
 
@@ -106,7 +106,7 @@ macro_rules! floats {
             const POSTGRES: &str = $postgres;
             fn samples() -> Vec<Self> {
                 let mut samples = vec![
-                    0.0, -0.0, 1.0, -1.5, 0.1, 1.0 / 3.0, 123_456.789, <$type>::MAX, <$type>::MIN, <$type>::MIN_POSITIVE,
+                    0.0, -0.0, 1.0, -1.5, 0.1, 1.0 / 3.0, <$type>::MAX, <$type>::MIN, <$type>::MIN_POSITIVE,
                     <$type>::NAN, <$type>::INFINITY, <$type>::NEG_INFINITY,
                 ];
                 samples.extend([$($more),*]);
@@ -116,15 +116,12 @@ macro_rules! floats {
             fn same(&self, other: &Self) -> bool {
                 self == other || self.is_nan() && other.is_nan()
             }
+            // By the shortest digits of the double or its 17, so that a decimal or a single that is only near is another number.
             fn agrees(&self, text: &str) -> bool {
-                let wide = f64::from(*self);
-                text.parse().is_ok_and(|value: $type| self.same(&value)) && (
-                    // Digits that only a double has are not this value, unless they are the shortest of it.
-                    text.parse().is_ok_and(|value: f64| wide.same_double(value))
-                    || text.parse::<Decimal>().is_ok_and(|value| {
-                        self.to_string().parse::<Decimal>().is_ok_and(|shortest| shortest == value)
-                    })
-                )
+                let number = f64::from(*self);
+                text.parse::<Decimal>().is_ok_and(|value| {
+                    [number.to_string(), format!("{number:.16e}")].iter().any(|digits| digits.parse() == Ok(value.clone()))
+                })
             }
             fn literal(&self) -> Option<Literal> {
                 Some(if self.is_finite() {
@@ -137,19 +134,9 @@ macro_rules! floats {
     )*};
 }
 
-trait SameDouble {
-    fn same_double(self, other: f64) -> bool;
-}
-
-impl SameDouble for f64 {
-    fn same_double(self, other: f64) -> bool {
-        self == other || self.is_nan() && other.is_nan()
-    }
-}
-
 floats! {
-    f32, "float4", [f32::from_bits(1)];
-    f64, "float8", [5e-324, 1e15, 9_007_199_254_740_993.0, f64::from(0.1_f32), 1e39];
+    f32, "float4", [f32::from_bits(1), 123_456.79];
+    f64, "float8", [5e-324, 123_456.789, 1e15, 9_007_199_254_740_993.0, f64::from(0.1_f32), 1e39];
 }
 
 fn parsed<T: std::str::FromStr<Err: Debug>>(texts: &[&str]) -> Vec<T> {
@@ -217,7 +204,7 @@ impl RustType for String {
     fn agrees(&self, text: &str) -> bool {
         self == text
     }
-    fn from_text(text: &str) -> Option<Self> {
+    fn from_text(text: &str, _class: Class) -> Option<Self> {
         Some(text.to_owned())
     }
     fn literal(&self) -> Option<Literal> {
@@ -227,6 +214,13 @@ impl RustType for String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of hexadecimal digits, as servers write them.
+pub(crate) fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let digits = digits.strip_prefix("\\x").unwrap_or(digits);
+    let byte = |index| u8::from_str_radix(digits.get(index..index + 2)?, 16).ok();
+    (0..digits.len()).step_by(2).map(byte).collect()
 }
 
 impl RustType for Vec<u8> {
@@ -241,6 +235,9 @@ impl RustType for Vec<u8> {
     }
     fn agrees(&self, text: &str) -> bool {
         self == text.as_bytes() || text.strip_prefix("\\x").unwrap_or(text).eq_ignore_ascii_case(&hex(self))
+    }
+    fn from_text(text: &str, class: Class) -> Option<Self> {
+        if class == Class::Bytes { unhex(text) } else { None }
     }
     fn literal(&self) -> Option<Literal> {
         Some(Literal::Bytes(self.clone()))
