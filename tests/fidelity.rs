@@ -40,6 +40,8 @@ pub(crate) struct Type {
     more_samples: &'static [&'static str],
     /// SQL for the text of a column's value, with `{}` for the column.
     text: Option<&'static str>,
+    /// The same for numbers, where the text is a name for one.
+    number: Option<&'static str>,
     /// Whether PostgreSQL rounds what is assigned and the backend lets it.
     converts: bool,
     /// The Rust types whose parameters the server converts in another way than literals of them.
@@ -61,6 +63,7 @@ impl Type {
             column: None,
             class: Class::Other,
             text: None,
+            number: None,
             converts: false,
             own_way: &[],
             strict: false,
@@ -89,6 +92,10 @@ impl Type {
 
     fn shown_by(self, text: &'static str) -> Self {
         Self { text: Some(text), ..self }
+    }
+
+    fn numbered_by(self, number: &'static str) -> Self {
+        Self { number: Some(number), ..self }
     }
 
     fn optional(self) -> Self {

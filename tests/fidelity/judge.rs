@@ -70,8 +70,9 @@ pub(crate) struct Bench<'a> {
     table: &'a str,
     /// SQL for the text of a column's value, with `{}` for the column.
     text: &'a str,
-    /// The server's texts of the samples.
-    texts: Vec<String>,
+    number: Option<&'a str>,
+    /// The server's texts of the samples, and with the numbers that they stand for.
+    texts: Vec<(String, Option<String>)>,
     /// The samples, and at last NULL; an error if the server or the backend does not give them out.
     rows: Result<Vec<Row>>,
 }
@@ -104,14 +105,12 @@ impl<'a> Bench<'a> {
                 "CASE typeof({}) WHEN 'real' THEN printf('%!.17g', {}) WHEN 'blob' THEN hex({}) ELSE CAST({} AS TEXT) END"
             }
         });
-        let order = format!("FROM {table} ORDER BY id = 0, id");
-        let texts: Vec<Option<String>> = db
-            .fetch_all::<(_,)>(format!("SELECT {} {order}", text.replace("{}", "a")), ())
-            .await?
-            .into_iter()
-            .map(|(t,)| t)
-            .collect();
-        assert!(texts.iter().rev().skip(1).all(Option::is_some), "a sample of {column} is NULL");
+        let texts = format!(
+            "SELECT {}, {} FROM {table} WHERE id > 0 ORDER BY id",
+            text.replace("{}", "a"),
+            number(row.number, "a")
+        );
+        let rows = format!("SELECT a FROM {table} ORDER BY id = 0, id");
         Ok(Self {
             db,
             family,
@@ -120,8 +119,9 @@ impl<'a> Bench<'a> {
             own_way: row.own_way,
             table,
             text,
-            texts: texts.into_iter().flatten().collect(),
-            rows: db.fetch_all(format!("SELECT a {order}"), ()).await,
+            number: row.number,
+            texts: db.fetch_all(texts, ()).await?,
+            rows: db.fetch_all(rows, ()).await,
         })
     }
 
@@ -131,8 +131,9 @@ impl<'a> Bench<'a> {
     }
 
     /// Whether `value` is what the server's `text` says, of bytes also what the bytes say as text. BINARY(n) has zeros at its end.
-    fn agree<T: RustType>(&self, value: &T, text: &str) -> bool {
-        value.agrees(text) || self.class == Class::Bytes && as_text(text).is_some_and(|text| value.agrees(&text))
+    fn agree<T: RustType>(&self, value: &T, (text, number): &(String, Option<String>)) -> bool {
+        number.iter().chain([text]).any(|text| value.agrees(text))
+            || self.class == Class::Bytes && as_text(text).is_some_and(|text| value.agrees(&text))
     }
 
     async fn read<T: RustType>(&self) -> Result<Mark, String> {
@@ -147,9 +148,10 @@ impl<'a> Bench<'a> {
         }
         let (mut right, mut refused) = (0, 0);
         for (index, row) in samples.iter().enumerate() {
-            let text = &self.texts[index];
+            let said = &self.texts[index];
+            let text = &said.0;
             match row.get::<T>(0) {
-                Ok(value) if self.agree(&value, text) => right += 1,
+                Ok(value) if self.agree(&value, said) => right += 1,
                 Ok(value) => match self.goes_back(index + 1, value.clone()).await {
                     Ok(true) => right += 1,
                     Ok(false) => return Err(format!("{} is read as {}", short(text), short(value))),
@@ -194,7 +196,7 @@ impl<'a> Bench<'a> {
     }
 
     async fn take<T: RustType>(&self) -> Result<Mark, String> {
-        let texts: Vec<T> = self.texts.iter().filter_map(|text| T::from_text(text, self.class)).collect();
+        let texts: Vec<T> = self.texts.iter().filter_map(|(text, _)| T::from_text(text, self.class)).collect();
         let of_the_type = texts.len();
         let (mut right, mut converted, mut refused, mut refused_of_the_type) = (0, 0, 0, 0);
         let mut wrong = Vec::new();
@@ -232,10 +234,12 @@ impl<'a> Bench<'a> {
             return if fault { Err(error) } else { Ok(Stored::Refused) };
         }
         let bound = params! { id };
-        let text = format!("SELECT {} FROM {table} WHERE id = :id", self.text.replace("{}", "b"));
-        let text: Option<String> = db.fetch_val(text, bound.clone()).await?;
+        let (text, number) = (self.text.replace("{}", "b"), number(self.number, "b"));
+        let said = format!("SELECT {text}, {number} FROM {table} WHERE id = :id");
+        let (text, number) = db.fetch_one::<(Option<String>, Option<String>)>(said, bound.clone()).await?;
         let Some(text) = text else { return Ok(Stored::Wrong("NULL".to_owned())) };
-        if self.agree(&value, &text) {
+        let said = (text, number);
+        if self.agree(&value, &said) {
             return Ok(Stored::Right);
         }
         match db.fetch_val::<T>(format!("SELECT b FROM {table} WHERE id = :id"), bound.clone()).await {
@@ -251,7 +255,7 @@ impl<'a> Bench<'a> {
         // may convert what is bound; then it must do so as it does with its own literals.
         let is_text = self.family == Family::Postgres && self.changes_form::<T>();
         let literal = value.literal().filter(|_| is_text || self.converts);
-        let Some(literal) = literal else { return Ok(Stored::Wrong(short(text))) };
+        let Some(literal) = literal else { return Ok(Stored::Wrong(short(&said.0))) };
         let typed = if T::CLASS == Class::Text { "" } else { T::POSTGRES };
         let update = format!("UPDATE {table} SET a = {} WHERE id = :id", self.write(literal, typed));
         Ok(match db.execute(update, bound).await {
@@ -262,8 +266,8 @@ impl<'a> Bench<'a> {
                     Stored::Converted
                 }
             }
-            Ok(_) => Stored::Wrong(format!("{}, unlike its literal", short(text))),
-            Err(error) => Stored::Wrong(format!("{}, its literal is refused: {error}", short(text))),
+            Ok(_) => Stored::Wrong(format!("{}, unlike its literal", short(&said.0))),
+            Err(error) => Stored::Wrong(format!("{}, its literal is refused: {error}", short(&said.0))),
         })
     }
 
@@ -280,7 +284,11 @@ impl<'a> Bench<'a> {
             (Family::Postgres, Literal::Bytes(bytes)) => format!("'\\x{}'::bytea", digits(&bytes)),
             (
                 Family::Postgres,
-                Literal::Number(text) | Literal::Decimal(text) | Literal::Quoted(text) | Literal::Typed(_, text),
+                Literal::Number(text)
+                | Literal::Decimal(text)
+                | Literal::Quoted(text)
+                | Literal::Typed(_, text)
+                | Literal::Span(text, _),
             ) => {
                 let typed = if postgres.is_empty() { String::new() } else { format!("::{postgres}") };
                 quoted(&text) + &typed
@@ -295,7 +303,8 @@ impl<'a> Bench<'a> {
             // No escapes to think of, and text all the same.
             (Family::MySql, Literal::Quoted(text)) => format!("_utf8mb4 X'{}'", digits(text.as_bytes())),
             (Family::MySql, Literal::Bytes(bytes)) => format!("_binary X'{}'", digits(&bytes)),
-            (Family::Sqlite, Literal::Quoted(text) | Literal::Typed(_, text)) => quoted(&text),
+            (Family::MySql, Literal::Span(_, Some(text))) => format!("TIME{}", quoted(&text)),
+            (_, Literal::Quoted(text) | Literal::Typed(_, text) | Literal::Span(text, _)) => quoted(&text),
             (Family::Sqlite, Literal::Bytes(bytes)) => format!("X'{}'", digits(&bytes)),
         }
     }
@@ -316,6 +325,11 @@ impl<'a> Bench<'a> {
         }
         Ok(None)
     }
+}
+
+/// SQL for the number in `column`, or for none.
+fn number(template: Option<&str>, column: &str) -> String {
+    template.unwrap_or("NULL").replace("{}", column)
 }
 
 enum Stored {

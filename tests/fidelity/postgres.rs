@@ -28,6 +28,9 @@ const TEXTS: &[&str] = &[
     "repeat('ä€🦀x', 20000)",
 ];
 
+/// What the type's output function writes, where a cast to text does more.
+const OUTPUT: &str = "CASE WHEN {} IS NOT NULL THEN concat({}) END";
+
 pub(crate) fn server() -> Server {
     let types = vec![
         Type::new("bool", &["false", "true"]),
@@ -78,7 +81,7 @@ pub(crate) fn server() -> Server {
         Type::text("text", TEXTS),
         Type::text("varchar", TEXTS),
         // The cast to text takes blanks away at the end.
-        Type::text("bpchar", TEXTS).shown_by("CASE WHEN {} IS NOT NULL THEN concat({}) END"),
+        Type::text("bpchar", TEXTS).shown_by(OUTPUT),
         Type::text("name", &["''", "'a'", "'it''s'", "'5'", "'2024-02-29'", "'12:30:00'", "repeat('x', 63)"]),
         Type::text("\"char\"", &["''", "'a'", "'5'", "'\\377'"]),
         Type::text("citext", TEXTS).optional(),
@@ -173,7 +176,9 @@ pub(crate) fn server() -> Server {
         Type::new("hstore", &["''", "'a=>1, b=>NULL, \"\"=>\"\\\"=>, 🦀\"'"])
             .optional()
             .composite::<HashMap<String, Option<String>>>("HashMap<String, Option<String>>"),
-        Type::new("inet", &["'0.0.0.0/0'", "'192.168.1.5'", "'192.168.1.5/24'", "'::1'", "'2001:db8::5/64'"]),
+        // The cast to text adds /32 and /128.
+        Type::new("inet", &["'0.0.0.0/0'", "'192.168.1.5'", "'192.168.1.5/24'", "'::1'", "'2001:db8::5/64'"])
+            .shown_by(OUTPUT),
         Type::new("cidr", &["'0.0.0.0/0'", "'192.168.1.0/24'", "'::/0'", "'2001:db8::/32'"]),
         Type::new("macaddr", &["'00:00:00:00:00:00'", "'08:00:2b:01:02:03'", "'ff:ff:ff:ff:ff:ff'"]),
         Type::new("macaddr8", &["'00:00:00:00:00:00:00:00'", "'08:00:2b:01:02:03:04:05'"]),
@@ -181,9 +186,9 @@ pub(crate) fn server() -> Server {
         Type::new("varbit", &["''", "'1'", "'101100111'"]),
         Type::new("pg_lsn", &["'0/0'", "'16/B374D848'", "'FFFFFFFF/FFFFFFFF'"]),
         Type::new("xid8", &["'0'", "'9223372036854775808'", "'18446744073709551615'"]),
-        Type::new("regclass", &["'pg_class'", "'0'", "'4294967295'"]).shown_by("{}::oid::text"),
+        Type::new("regclass", &["'pg_class'", "'0'", "'4294967295'"]).numbered_by("{}::oid::text"),
         Type::new("regtype", &["'int4'", "'timestamp with time zone'", "'0'", "'4294967295'"])
-            .shown_by("{}::oid::text"),
+            .numbered_by("{}::oid::text"),
         Type::new("oidvector", &["''", "'1 2 4294967295'"]).composite::<Vec<i64>>("Vec<i64>"),
         Type::new("aclitem[]", &["'{}'", "'{=r/databases}'"]).composite::<Vec<Option<String>>>("Vec<Option<String>>"),
         Type::new("tsvector", &["''", "'a:1A fat cat'"]),

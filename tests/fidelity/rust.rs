@@ -49,6 +49,8 @@ pub(crate) enum Literal {
     /// MySQL has no parameters of the type; they are text.
     Decimal(String),
     Quoted(String),
+    /// A span of time, and as a clock if that can be.
+    Span(String, Option<String>),
     /// With the keyword that MySQL has before it.
     Typed(&'static str, String),
     Bytes(Vec<u8>),
@@ -116,12 +118,14 @@ macro_rules! floats {
             fn same(&self, other: &Self) -> bool {
                 self == other || self.is_nan() && other.is_nan()
             }
-            // By the shortest digits of the double or its 17, so that a decimal or a single that is only near is another number.
+            // By the shortest digits of the double, its 17 or all of an integer: what is only near is another number.
             fn agrees(&self, text: &str) -> bool {
                 let number = f64::from(*self);
-                text.parse::<Decimal>().is_ok_and(|value| {
-                    [number.to_string(), format!("{number:.16e}")].iter().any(|digits| digits.parse() == Ok(value.clone()))
-                })
+                let mut digits = vec![number.to_string(), format!("{number:.16e}")];
+                if number.fract() == 0.0 && number.abs() < 1e30 {
+                    digits.push((number as i128).to_string());
+                }
+                text.parse::<Decimal>().is_ok_and(|value| digits.iter().any(|digits| digits.parse() == Ok(value.clone())))
             }
             fn literal(&self) -> Option<Literal> {
                 Some(if self.is_finite() {
@@ -319,7 +323,13 @@ impl RustType for Interval {
         self.to_string() == text || clock(text).is_some_and(|micros| *self == Self::new(0, 0, micros))
     }
     fn literal(&self) -> Option<Literal> {
-        Some(Literal::Quoted(self.to_string()))
+        let clock = || {
+            let (sign, micros) = (if self.micros < 0 { "-" } else { "" }, self.micros.unsigned_abs());
+            let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
+            let fraction = if micros == 0 { String::new() } else { format!(".{micros:06}") };
+            format!("{sign}{:02}:{:02}:{:02}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+        };
+        Some(Literal::Span(self.to_string(), (self.months == 0 && self.days == 0).then(clock)))
     }
 }
 
