@@ -40,7 +40,7 @@ pub(crate) struct Type {
     more_samples: &'static [&'static str],
     /// SQL for the text of a column's value, with `{}` for the column.
     text: Option<&'static str>,
-    /// The same for numbers, where the text is a name for one.
+    /// The same for numbers, where the text is not the one of a decimal number.
     number: Option<&'static str>,
     /// Whether PostgreSQL rounds what is assigned and the backend lets it.
     converts: bool,

@@ -182,8 +182,10 @@ pub(crate) fn server() -> Server {
         Type::new("cidr", &["'0.0.0.0/0'", "'192.168.1.0/24'", "'::/0'", "'2001:db8::/32'"]),
         Type::new("macaddr", &["'00:00:00:00:00:00'", "'08:00:2b:01:02:03'", "'ff:ff:ff:ff:ff:ff'"]),
         Type::new("macaddr8", &["'00:00:00:00:00:00:00:00'", "'08:00:2b:01:02:03:04:05'"]),
-        Type::new("bit(8)", &["'00000000'", "'10110011'", "'11111111'"]),
-        Type::new("varbit", &["''", "'1'", "'101100111'"]),
+        // Their digits are not those of a decimal number.
+        Type::new("bit(8)", &["'00000000'", "'10110011'", "'11111111'"]).numbered_by("{}::int4::text"),
+        Type::new("varbit", &["''", "'1'", "'101100111'"])
+            .numbered_by("(('0' || {}::text)::bit(64)::int8 >> (63 - length({})))::text"),
         Type::new("pg_lsn", &["'0/0'", "'16/B374D848'", "'FFFFFFFF/FFFFFFFF'"]),
         Type::new("xid8", &["'0'", "'9223372036854775808'", "'18446744073709551615'"]),
         Type::new("regclass", &["'pg_class'", "'0'", "'4294967295'"]).numbered_by("{}::oid::text"),

@@ -18,6 +18,7 @@ pub(crate) enum Class {
 /// A column of the table.
 pub(crate) trait RustType: FromValue + IntoValue + Clone + Debug + Send + Sync + 'static {
     const CLASS: Class = Class::Other;
+    const NUMBER: bool = false;
     /// PostgreSQL's type of the same values, for literals.
     const POSTGRES: &str = "";
 
@@ -57,6 +58,7 @@ pub(crate) enum Literal {
 }
 
 impl RustType for bool {
+    const NUMBER: bool = true;
     const POSTGRES: &str = "bool";
     fn samples() -> Vec<Self> {
         vec![false, true]
@@ -76,6 +78,7 @@ impl RustType for bool {
 macro_rules! integers {
     ($($type:ty, $postgres:literal, [$($sample:expr),*];)*) => {$(
         impl RustType for $type {
+            const NUMBER: bool = true;
             const POSTGRES: &str = $postgres;
             fn samples() -> Vec<Self> {
                 vec![$($sample),*]
@@ -105,6 +108,7 @@ integers! {
 macro_rules! floats {
     ($($type:ty, $postgres:literal, [$($more:expr),*];)*) => {$(
         impl RustType for $type {
+            const NUMBER: bool = true;
             const POSTGRES: &str = $postgres;
             fn samples() -> Vec<Self> {
                 let mut samples = vec![
@@ -148,6 +152,7 @@ fn parsed<T: std::str::FromStr<Err: Debug>>(texts: &[&str]) -> Vec<T> {
 }
 
 impl RustType for Decimal {
+    const NUMBER: bool = true;
     const POSTGRES: &str = "numeric";
     fn samples() -> Vec<Self> {
         parsed(&[
