@@ -23,6 +23,8 @@ pub(crate) struct Prepared {
 enum ParameterType {
     Unknown,
     Text,
+    /// Text that is a number beyond DECIMAL, which the server takes for a double.
+    LongNumber,
     Int,
     UInt,
     Float,
@@ -34,6 +36,7 @@ impl ParameterType {
     fn of(value: &Value) -> Self {
         match value {
             Value::NULL => Self::Unknown,
+            Value::Bytes(bytes) if is_long_number(bytes) => Self::LongNumber,
             Value::Bytes(_) => Self::Text,
             Value::Int(_) => Self::Int,
             Value::UInt(_) => Self::UInt,
@@ -41,6 +44,24 @@ impl ParameterType {
             Value::Date(..) => Self::DateTime,
             Value::Time(..) => Self::Time,
         }
+    }
+}
+
+/// Whether `text` is a number that a DECIMAL of MySQL may not hold: by its digits, or perhaps by its exponent.
+fn is_long_number(text: &[u8]) -> bool {
+    const DECIMAL_DIGITS: usize = 65;
+    let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let text = text.trim_ascii();
+    let text = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
+    let whole = digits(text);
+    let fraction = text[whole..].strip_prefix(b".").map(digits);
+    match text[whole + fraction.map_or(0, |fraction| fraction + 1)..] {
+        _ if whole + fraction.unwrap_or(0) == 0 => false,
+        [] => whole + fraction.unwrap_or(0) > DECIMAL_DIGITS,
+        [b'e' | b'E', b'+' | b'-', ref exponent @ ..] | [b'e' | b'E', ref exponent @ ..] => {
+            !exponent.is_empty() && digits(exponent) == exponent.len()
+        }
+        _ => false,
     }
 }
 
@@ -52,8 +73,8 @@ impl Prepared {
     /// Whether `values` have the types of those that the statement ran with before.
     ///
     /// MySQL since 8.0.22 gives a parameter the type of its first value and converts later ones to it, in silence: behind
-    /// a float, the decimal 12345678901234567890.5 arrives as a float, and text as 0. Such a statement is prepared anew.
-    /// NULL fixes no type. MariaDB takes each value as it comes.
+    /// a float, the decimal 12345678901234567890.5 arrives as a float, and text as 0. A number as text that no DECIMAL holds
+    /// makes a double of the parameter (9.7.4). Such a statement is prepared anew. NULL fixes no type. MariaDB takes each value as it comes.
     pub(crate) fn fits(&mut self, values: &[Value]) -> bool {
         self.types.len() == values.len()
             && self.types.iter_mut().zip(values).all(|(known, value)| {
@@ -149,6 +170,29 @@ fn survives(sql: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_beyond_decimal_are_told_from_other_texts() {
+        for text in ["1e100", "-1E+7", "0.5e-9", " 1e5 ", &"9".repeat(66), &format!("-0.{}", "1".repeat(65))] {
+            assert!(is_long_number(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            ".",
+            "e5",
+            "1e",
+            "1e5x",
+            "1",
+            "-1.5",
+            "2024-02-29",
+            "5e1ff0aa-0000",
+            &"9".repeat(65),
+            &"x".repeat(99),
+        ] {
+            assert!(!is_long_number(text.as_bytes()), "{text}");
+        }
+    }
 
     #[test]
     fn texts_that_the_driver_would_damage_get_a_comment_before_them() {

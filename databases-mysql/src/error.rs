@@ -15,6 +15,8 @@ use crate::tls;
 
 /// The statement cannot be prepared; the text protocol may run it.
 pub(crate) const NOT_PREPARABLE: u16 = 1295;
+/// A number is out of its column's range.
+pub(crate) const OUT_OF_RANGE: u16 = 1264;
 /// The server does not know the statement's id: nothing ran.
 pub(crate) const UNKNOWN_STATEMENT: u16 = 1243;
 /// The statement must be prepared again: nothing ran.

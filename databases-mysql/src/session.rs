@@ -245,6 +245,10 @@ impl Session {
         if matches!(gone, Some(error::UNKNOWN_STATEMENT | error::NEEDS_PREPARE)) {
             self.cache.remove(sql);
         }
+        // The value may have changed its parameter's type for good (see `Prepared::fits`).
+        if self.is_mysql && gone == Some(error::OUT_OF_RANGE) && keep && self.cache.remove(sql).is_some() {
+            self.conn()?.close(statement.clone()).await?;
+        }
         if !keep {
             if !self.is_disconnected() {
                 self.conn()?.close(statement).await?;

@@ -202,6 +202,7 @@ macro_rules! conformance {
             prepared::a_query_works_after_its_table_has_changed [FullSql];
             prepared::a_query_works_after_a_change_on_another_connection [FullSql, TwoConnections];
             prepared::an_error_while_preparing_leaves_nothing_behind [];
+            prepared::a_value_is_taken_alike_whatever_came_before_it [FullSql];
             stopping::a_statement_that_is_too_slow_is_stopped_and_the_pool_works_on [FullSql];
             stopping::the_statement_timeout_of_the_pool_is_the_default [FullSql];
             stopping::a_timeout_in_a_transaction_leaves_it_to_be_rolled_back [FullSql];

@@ -7,6 +7,7 @@ use crate::params;
 use crate::query::sql;
 use crate::row::Row;
 use crate::sql::DialectKind;
+use crate::types::Decimal;
 
 pub async fn one_text_runs_many_times(f: &Fixture) -> Result<()> {
     let db = f.pool_with(|options| options.max_connections = Some(1))?;
@@ -95,5 +96,24 @@ pub async fn an_error_while_preparing_leaves_nothing_behind(f: &Fixture) -> Resu
     }
     db.execute(format!("CREATE TABLE {t} (id {})", f.types.i64), ()).await?;
     assert_eq!(db.fetch_val::<i64>(&select, ()).await?, 0, "the same text, once the table is there");
+    Ok(())
+}
+
+pub async fn a_value_is_taken_alike_whatever_came_before_it(f: &Fixture) -> Result<()> {
+    let db = f.pool_with(|options| options.max_connections = Some(1))?;
+    let t = f.table("alike");
+    db.execute(format!("CREATE TABLE {t} (n {})", f.types.decimal), ()).await?;
+    let number: Decimal = "9007199254740993".parse().expect("a decimal");
+    let insert = format!("INSERT INTO {t} (n) VALUES (:n)");
+    // On MySQL the first made a double of the parameter, also where it is too large, and of every later number.
+    for before in ["1e100", "0.12345678901234567890123456789012345678901234567890123456789012345678901234567890123"] {
+        let before: Decimal = before.parse().expect("a decimal");
+        // Refused where the server has no such numbers.
+        let _ = db.execute(&insert, params! { n: before }).await;
+        db.execute(format!("DELETE FROM {t}"), ()).await?;
+        db.execute(&insert, params! { n: number.clone() }).await?;
+        assert_eq!(db.fetch_val::<Decimal>(format!("SELECT n FROM {t}"), ()).await?, number);
+        db.execute(format!("DELETE FROM {t}"), ()).await?;
+    }
     Ok(())
 }
