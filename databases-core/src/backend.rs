@@ -270,7 +270,7 @@ pub trait Requests: Send {
     fn next(&mut self) -> Option<Result<Request>>;
 }
 
-/// A step of a transaction. Savepoints are named by their depth.
+/// A step of a transaction. A savepoint's number is never used twice on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransactionCommand {
     /// Opens a transaction.
@@ -279,19 +279,20 @@ pub enum TransactionCommand {
     Commit,
     /// Rolls it back. Does nothing if none is open.
     Rollback,
-    /// Opens the savepoint of this depth.
-    Savepoint(usize),
+    /// Opens the savepoint of this number.
+    Savepoint(u64),
     /// Keeps what was done since the savepoint, and forgets it.
-    Release(usize),
-    /// Undoes what was done since the savepoint, and forgets it.
-    RollbackTo(usize),
+    Release(u64),
+    /// Undoes what was done since the savepoint, which stays: to do it again where its answer was not waited for changes
+    /// nothing.
+    RollbackTo(u64),
 }
 
 impl TransactionCommand {
-    /// The name of the savepoint of `depth`.
+    /// The name of the savepoint of `number`.
     #[must_use]
-    pub fn savepoint_name(depth: usize) -> String {
-        format!("_databases_sp_{depth}")
+    pub fn savepoint_name(number: u64) -> String {
+        format!("_databases_sp_{number}")
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use crate::backend::{BackendConnection, Status, TransactionCommand};
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::options::TransactionOptions;
-use crate::pool::{Inner, Slot};
+use crate::pool::{Inner, Open, Slot};
 use crate::sql::StatementClass;
 
 /// A session. Its connection goes back to the pool when the last handle is gone.
@@ -27,7 +27,6 @@ pub(crate) struct Session {
 struct State {
     /// The first is the connection itself, then the transaction, then its savepoints.
     levels: Vec<Level>,
-    next_id: u64,
     /// Statements under way.
     in_flight: usize,
     /// Whether the last error from the server says that running the transaction again may succeed.
@@ -35,21 +34,20 @@ struct State {
 }
 
 struct Level {
+    /// Unique in the pool; the number of its savepoint.
     id: u64,
     /// The handle is gone without commit or rollback: to be rolled back before anything else is sent.
     dropped: bool,
     /// Its savepoint is known to be there. Not while it is opened, when there is nothing in it to undo, nor while it is
     /// released, when it does not matter to whoever dropped the future whether its work is kept.
     marked: bool,
-    /// Undoing it was begun. If that is found again, its future was dropped, and nobody knows how far it came.
-    undoing: bool,
     streaming: bool,
     over: Option<Over>,
 }
 
 impl Level {
     fn new(id: u64) -> Self {
-        Self { id, dropped: false, marked: false, undoing: false, streaming: false, over: None }
+        Self { id, dropped: false, marked: false, streaming: false, over: None }
     }
 }
 
@@ -84,7 +82,7 @@ impl Session {
 
     /// A session on a connection that the pool has not got yet.
     pub(crate) fn over(inner: Arc<Inner>, conn: Arc<dyn BackendConnection>, slot: Option<Slot>) -> Arc<Self> {
-        let state = State { levels: vec![Level::new(0)], next_id: 1, in_flight: 0, retryable: false };
+        let state = State { levels: vec![Level::new(0)], in_flight: 0, retryable: false };
         Arc::new(Self { inner, conn, slot, state: Mutex::new(state), unwinding: tokio::sync::Mutex::default() })
     }
 
@@ -117,12 +115,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let open = {
-            let state = self.lock();
-            let marked = state.levels.iter().any(|level| level.marked);
-            marked || (state.levels.len() > 1 && !self.force_rollback())
-        };
-        if let Some(slot) = &self.slot {
+        let outermost = self.lock().levels.get(1).map(|level| Open { savepoint: level.id, marked: level.marked });
+        if let (Some(slot), Some(open)) = (&self.slot, outermost) {
             slot.set_open(open);
         }
     }
@@ -295,15 +289,14 @@ impl Handle {
             };
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        let command =
-            if nested { TransactionCommand::Savepoint(level) } else { TransactionCommand::Begin(options.clone()) };
         let span = self.session.inner.transaction_span(nested, &self.span);
         let mut state = self.session.lock();
         if state.in_flight > 1 {
             return Err(busy("a statement is under way on this handle"));
         }
-        let id = state.next_id;
-        state.next_id += 1;
+        let id = self.session.inner.next_level();
+        let command =
+            if nested { TransactionCommand::Savepoint(id) } else { TransactionCommand::Begin(options.clone()) };
         state.levels.push(Level::new(id));
         Ok((Self { session: self.session.clone(), level, id, span }, command, nested))
     }
@@ -370,7 +363,7 @@ impl Handle {
         // A child that was dropped is undone first.
         self.session.unwind(self.level + 1).await?;
         let outermost = self.level == 1 && !self.session.force_rollback();
-        let command = if outermost { TransactionCommand::Commit } else { TransactionCommand::Release(self.level) };
+        let command = if outermost { TransactionCommand::Commit } else { TransactionCommand::Release(self.id) };
         self.set(|level| level.marked = false);
         let ended = self.session.step(command).instrument(self.span.clone()).await;
         let Err(error) = ended else {
@@ -476,8 +469,8 @@ impl Session {
     /// Rolls back the transaction at `level`, if it was dropped, and all inside it.
     async fn unwind(&self, level: usize) -> Result<()> {
         let _turn = self.unwinding.lock().await;
-        let marked = match self.lock().levels.get(level) {
-            Some(level) if level.dropped => level.marked,
+        let (marked, savepoint) = match self.lock().levels.get(level) {
+            Some(level) if level.dropped => (level.marked, level.id),
             _ => return Ok(()), // Nothing to undo, or somebody else was faster.
         };
         if self.conn.status() == Status::Busy {
@@ -487,7 +480,7 @@ impl Session {
             Status::Broken => Err(gone()),
             Status::Idle => Ok(()),
             _ if level == 1 && !self.force_rollback() => self.step(TransactionCommand::Rollback).await,
-            _ if marked => self.undo_savepoint(level).await,
+            _ if marked => self.undo_savepoint(level, savepoint).await,
             _ => Ok(()),
         };
         let mut state = self.lock();
@@ -505,14 +498,14 @@ impl Session {
         undone
     }
 
-    /// A second attempt might undo what was done behind the first, so where one was dropped the transaction is over.
-    async fn undo_savepoint(&self, level: usize) -> Result<()> {
-        if let Some(level) = self.lock().levels.get_mut(level)
-            && std::mem::replace(&mut level.undoing, true)
-        {
-            return Err(Over::Abandoned.error());
+    /// Until it is known that all was undone the savepoint stays, so that a future dropped half-way can be followed by
+    /// another; nothing else is sent in between.
+    async fn undo_savepoint(&self, level: usize, savepoint: u64) -> Result<()> {
+        self.step(TransactionCommand::RollbackTo(savepoint)).await?;
+        if let Some(level) = self.lock().levels.get_mut(level) {
+            level.marked = false;
         }
-        self.step(TransactionCommand::RollbackTo(level)).await
+        self.step(TransactionCommand::Release(savepoint)).await
     }
 }
 

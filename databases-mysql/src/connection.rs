@@ -340,13 +340,12 @@ impl BackendConnection for Connection {
             TransactionCommand::Begin(options) => self.start(&options).await,
             TransactionCommand::Commit => self.commit().await,
             TransactionCommand::Rollback => self.rollback().await,
-            TransactionCommand::Savepoint(depth) => self.in_transaction(format!("SAVEPOINT {}", name(depth))).await,
-            TransactionCommand::Release(depth) => {
-                self.in_transaction(format!("RELEASE SAVEPOINT {}", name(depth))).await
+            TransactionCommand::Savepoint(number) => self.in_transaction(format!("SAVEPOINT {}", name(number))).await,
+            TransactionCommand::Release(number) => {
+                self.in_transaction(format!("RELEASE SAVEPOINT {}", name(number))).await
             }
-            TransactionCommand::RollbackTo(depth) => {
-                let name = name(depth);
-                self.in_transaction(format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")).await
+            TransactionCommand::RollbackTo(number) => {
+                self.in_transaction(format!("ROLLBACK TO SAVEPOINT {}", name(number))).await
             }
         }
     }

@@ -16,14 +16,12 @@ impl PgConnection {
                 Status::Idle => Ok(()),
                 _ => self.simple("ROLLBACK").await,
             },
-            TransactionCommand::Savepoint(depth) => self.simple(&format!("SAVEPOINT {}", savepoint(depth)?)).await,
-            TransactionCommand::Release(depth) => {
-                self.simple(&format!("RELEASE SAVEPOINT {}", savepoint(depth)?)).await
+            TransactionCommand::Savepoint(number) => self.simple(&format!("SAVEPOINT {}", savepoint(number)?)).await,
+            TransactionCommand::Release(number) => {
+                self.simple(&format!("RELEASE SAVEPOINT {}", savepoint(number)?)).await
             }
-            TransactionCommand::RollbackTo(depth) => {
-                let name = savepoint(depth)?;
-                // In one message, so that both have been done or neither was sent.
-                self.simple(&format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")).await
+            TransactionCommand::RollbackTo(number) => {
+                self.simple(&format!("ROLLBACK TO SAVEPOINT {}", savepoint(number)?)).await
             }
         }
     }
@@ -58,9 +56,9 @@ impl PgConnection {
     }
 }
 
-fn savepoint(depth: usize) -> Result<String> {
+fn savepoint(number: u64) -> Result<String> {
     let mut quoted = String::new();
-    Dialect::POSTGRES.push_identifier(&mut quoted, &TransactionCommand::savepoint_name(depth))?;
+    Dialect::POSTGRES.push_identifier(&mut quoted, &TransactionCommand::savepoint_name(number))?;
     Ok(quoted)
 }
 

@@ -223,15 +223,14 @@ impl Session {
             _ if !is_open => Err(Error::new(ErrorKind::TransactionEnded, "no transaction is open: SQLite ended it")
                 .with_hint("SQLite rolls the whole transaction back when the disk is full or a write is interrupted")),
             TransactionCommand::Commit => self.simple("COMMIT"),
-            TransactionCommand::Savepoint(depth) => {
-                self.simple(&format!("SAVEPOINT {}", TransactionCommand::savepoint_name(*depth)))
+            TransactionCommand::Savepoint(number) => {
+                self.simple(&format!("SAVEPOINT {}", TransactionCommand::savepoint_name(*number)))
             }
-            TransactionCommand::Release(depth) => {
-                self.simple(&format!("RELEASE {}", TransactionCommand::savepoint_name(*depth)))
+            TransactionCommand::Release(number) => {
+                self.simple(&format!("RELEASE {}", TransactionCommand::savepoint_name(*number)))
             }
-            TransactionCommand::RollbackTo(depth) => {
-                let name = TransactionCommand::savepoint_name(*depth);
-                self.simple(&format!("ROLLBACK TO {name}; RELEASE {name}"))
+            TransactionCommand::RollbackTo(number) => {
+                self.simple(&format!("ROLLBACK TO {}", TransactionCommand::savepoint_name(*number)))
             }
         }
     }

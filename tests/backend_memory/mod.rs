@@ -108,11 +108,11 @@ struct MemoryConnection {
     tables: Arc<Mutex<Tables>>,
     read_only: bool,
     /// What the tables were at BEGIN, and at each savepoint with its depth.
-    saved: Mutex<Vec<(usize, Tables)>>,
+    saved: Mutex<Vec<(u64, Tables)>>,
 }
 
-/// The depth under which BEGIN is kept; savepoints have greater ones.
-const OUTERMOST: usize = 0;
+/// The number under which BEGIN is kept; savepoints have greater ones.
+const OUTERMOST: u64 = 0;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -128,17 +128,17 @@ impl MemoryConnection {
         sql::execute(statement, &mut lock(&self.tables))
     }
 
-    /// Goes back to what was saved at `depth` and forgets that and all that was saved later.
-    fn restore(&self, depth: usize) {
+    /// Goes back to what was saved as `number`, which stays, and forgets all that was saved later.
+    fn restore(&self, number: u64) {
         let mut saved = lock(&self.saved);
-        if let Some(at) = saved.iter().position(|(of, _)| *of == depth) {
-            *lock(&self.tables) = saved.swap_remove(at).1;
-            saved.truncate(at);
+        if let Some(at) = saved.iter().position(|(of, _)| *of == number) {
+            lock(&self.tables).clone_from(&saved[at].1);
+            saved.truncate(at + 1);
         }
     }
 
-    fn save(&self, depth: usize) {
-        lock(&self.saved).push((depth, lock(&self.tables).clone()));
+    fn save(&self, number: u64) {
+        lock(&self.saved).push((number, lock(&self.tables).clone()));
     }
 }
 
@@ -191,10 +191,13 @@ impl BackendConnection for MemoryConnection {
                 self.save(OUTERMOST);
             }
             TransactionCommand::Commit => lock(&self.saved).clear(),
-            TransactionCommand::Rollback => self.restore(OUTERMOST),
-            TransactionCommand::Savepoint(depth) => self.save(depth),
-            TransactionCommand::Release(depth) => lock(&self.saved).retain(|(of, _)| *of < depth),
-            TransactionCommand::RollbackTo(depth) => self.restore(depth),
+            TransactionCommand::Rollback => {
+                self.restore(OUTERMOST);
+                lock(&self.saved).clear();
+            }
+            TransactionCommand::Savepoint(number) => self.save(number),
+            TransactionCommand::Release(number) => lock(&self.saved).retain(|(of, _)| *of < number),
+            TransactionCommand::RollbackTo(number) => self.restore(number),
         }
         Ok(())
     }

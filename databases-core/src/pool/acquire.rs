@@ -170,27 +170,23 @@ impl Inner {
         let limit = self.options().close_timeout;
         let losses = self.losses.load(Relaxed);
         let member = slot.member.as_mut().expect("a slot has its connection until it is dropped");
-        let again = std::mem::replace(&mut member.undoing, member.open);
-        let result = match timeout(limit, self.check(member, again)).await {
-            Ok(result) => {
-                member.undoing = false;
-                result
-            }
+        let result = match timeout(limit, self.check(member)).await {
+            Ok(result) => result,
             Err(_) => {
                 let limit = crate::backend::in_seconds(limit);
                 Err(Error::new(ErrorKind::PoolTimeout, format!("cleaning it took longer than close_timeout, {limit}")))
             }
         };
         if result.is_ok() {
-            (member.open, member.dirty, member.losses) = (false, false, losses);
+            (member.open, member.dirty, member.losses) = (None, false, losses);
             slot.keep();
         }
         (slot, result)
     }
 
     /// Whether the connection works and is clean now.
-    async fn check(&self, member: &Member, again: bool) -> Result<()> {
-        clean(self, &*member.conn, member.open, again, member.dirty).await?;
+    async fn check(&self, member: &Member) -> Result<()> {
+        clean(self, &*member.conn, member.open, member.dirty).await?;
         let silent = !self.single && member.idle_since.elapsed() >= self.ping_after;
         if self.is_suspect(member) || silent { member.conn.ping().await } else { Ok(()) }
     }

@@ -221,8 +221,7 @@ impl Inner {
             expires,
             idle_since: Instant::now(),
             home,
-            open: false,
-            undoing: false,
+            open: None,
             dirty: false,
             losses: self.losses.load(Relaxed),
         }

@@ -21,7 +21,7 @@ mod state;
 mod tests;
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -37,7 +37,7 @@ use crate::sql::TemplateCache;
 use crate::url::{DatabaseUrl, UrlOptions};
 
 pub(crate) use connect::jitter;
-pub(crate) use slot::Slot;
+pub(crate) use slot::{Open, Slot};
 pub(crate) use state::Purpose;
 use state::{State, Use};
 
@@ -152,6 +152,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     /// How many connections were lost: those that were open then are asked before use.
     losses: AtomicU64,
+    /// The number of the last transaction or savepoint.
+    levels: AtomicU64,
     /// Woken whenever a connection is gone, for `close`.
     gone: Notify,
 }
@@ -176,6 +178,7 @@ impl Inner {
             single,
             state: Mutex::default(),
             losses: AtomicU64::new(0),
+            levels: AtomicU64::new(0),
             gone: Notify::new(),
         }))
     }
@@ -263,20 +266,20 @@ pub(crate) fn closed() -> Error {
 
 /// Brings a connection back to where a fresh one is, or says that it cannot be.
 ///
-/// `open` says whether savepoints of a user are left, `again` whether undoing them was cut short before; `dirty` whether session state was changed.
-async fn clean(inner: &Inner, conn: &dyn BackendConnection, open: bool, again: bool, dirty: bool) -> Result<()> {
+/// `open` is what a user left open, and `dirty` says whether session state was changed.
+async fn clean(inner: &Inner, conn: &dyn BackendConnection, open: Option<Open>, dirty: bool) -> Result<()> {
     use crate::backend::{Status, TransactionCommand};
     let broken = || Error::new(ErrorKind::Disconnected, "the connection broke while it was cleaned");
     if conn.status() == Status::Busy {
         conn.settle().await;
     }
     if inner.options().force_rollback {
-        if (open && conn.status() != Status::Broken) || conn.status() == Status::Failed {
-            let undone = conn.transaction(TransactionCommand::RollbackTo(1)).await;
-            // Where an earlier attempt was dropped half-way, the savepoint may be gone because it was undone.
-            if !(again && conn.status() == Status::InTransaction) {
-                undone?;
-            }
+        // A savepoint that is not marked is undone only where its opening or its release failed.
+        if let Some(open) = open
+            && (open.marked || conn.status() == Status::Failed)
+            && conn.status() != Status::Broken
+        {
+            conn.transaction(TransactionCommand::RollbackTo(open.savepoint)).await?;
         }
         return if conn.status() == Status::InTransaction { Ok(()) } else { Err(broken()) };
     }
@@ -290,6 +293,11 @@ async fn clean(inner: &Inner, conn: &dyn BackendConnection, open: bool, again: b
 }
 
 impl Inner {
+    /// A number for a transaction or savepoint, from 1.
+    pub(crate) fn next_level(&self) -> u64 {
+        self.levels.fetch_add(1, Relaxed) + 1
+    }
+
     // A reset would undo what the hook set up, so its connections are closed instead.
     fn has_hook(&self) -> bool {
         self.config.after_connect.is_some()

@@ -1,7 +1,7 @@
 //! A connection in somebody's hands; it goes back when it is dropped.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::{Handle, Id};
 use tokio::time::{Duration, Instant};
@@ -14,6 +14,15 @@ use crate::backend::{BackendConnection, Status};
 /// What a background task may take beyond its own limit before its runtime counts as no longer driven.
 pub(super) const SLACK: Duration = Duration::from_millis(500);
 
+/// The outermost transaction or savepoint of a user that was not ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Open {
+    /// The number of its savepoint, if it is one (force_rollback).
+    pub(crate) savepoint: u64,
+    /// The savepoint is known to be there, and there may be something to undo.
+    pub(crate) marked: bool,
+}
+
 /// A connection that is checked out. Shared checkouts are clones of one `Arc<Slot>`.
 pub(crate) struct Slot {
     pub(super) inner: Arc<Inner>,
@@ -21,7 +30,7 @@ pub(crate) struct Slot {
     pub(super) member: Option<Member>,
     dirty: AtomicBool,
     discard: AtomicBool,
-    open: AtomicBool,
+    open: Mutex<Option<Open>>,
 }
 
 impl Slot {
@@ -31,7 +40,7 @@ impl Slot {
             member: Some(member),
             dirty: AtomicBool::new(false),
             discard: AtomicBool::new(false),
-            open: AtomicBool::new(false),
+            open: Mutex::default(),
         }
     }
 
@@ -62,9 +71,9 @@ impl Slot {
         self.discard.store(false, Relaxed);
     }
 
-    /// Whether savepoints of the user are open (force_rollback).
-    pub(crate) fn set_open(&self, open: bool) {
-        self.open.store(open, Relaxed);
+    /// A transaction or savepoint of the user was not ended.
+    pub(crate) fn set_open(&self, open: Open) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(open);
     }
 }
 
@@ -72,7 +81,8 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let Some(mut member) = self.member.take() else { return };
         let single = self.inner.single;
-        member.open |= self.open.load(Relaxed);
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        member.open = member.open.or(open);
         member.dirty |= self.dirty.load(Relaxed) && !single;
         // What a panic interrupted may have left the session in any state.
         let discard = self.discard.load(Relaxed) || (std::thread::panicking() && !single);

@@ -8,7 +8,7 @@ use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
-use super::slot::Slot;
+use super::slot::{Open, Slot};
 use crate::backend::{BackendConnection, Status};
 use crate::error::Result;
 
@@ -43,10 +43,8 @@ pub(super) struct Member {
     pub(super) idle_since: Instant,
     /// The only runtime that it works on, if there is one.
     pub(super) home: Option<Handle>,
-    /// Savepoints of a user may be open.
-    pub(super) open: bool,
-    /// Undoing them was begun and cut short.
-    pub(super) undoing: bool,
+    /// What a user left open.
+    pub(super) open: Option<Open>,
     /// Session state was changed.
     pub(super) dirty: bool,
     /// How many connections had been lost when this one was last known to work: if more were since, it is asked.
@@ -56,7 +54,7 @@ pub(super) struct Member {
 impl Member {
     /// Whether the next user can have it as it is; `status` is the connection's, `base` that of an untouched one.
     pub(super) fn is_clean(&self, status: Status, base: Status) -> bool {
-        !self.open && !self.dirty && status == base
+        self.open.is_none() && !self.dirty && status == base
     }
 
     pub(super) fn is_here(&self) -> bool {

@@ -87,5 +87,11 @@ pub async fn a_call_dropped_with_force_rollback_leaves_the_connection_usable(f: 
         insert(&tx, t, 1).await?;
         bench.step(tx.commit()).await.unwrap_or(Ok(()))
     })
+    .await?;
+    walk(&bench, db, "rollback", &[&[]], async || {
+        let tx = db.begin().await?;
+        insert(&tx, t, 1).await?;
+        bench.step(tx.rollback()).await.unwrap_or(Ok(()))
+    })
     .await
 }
