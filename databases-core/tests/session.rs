@@ -445,6 +445,32 @@ async fn statements_of_one_transaction_may_be_joined() -> Result<()> {
     Ok(())
 }
 
+// MySQL at a deadlock and SQLite at an interrupt: the session is back in autocommit.
+#[tokio::test(start_paused = true)]
+async fn what_is_joined_to_a_statement_that_ends_the_transaction_is_not_committed_alone() -> Result<()> {
+    for dropped in [false, true] {
+        let fake = Fake::new().error_fails_transaction(false);
+        let pool = pool_of(&fake, 1);
+        fake.on("INSERT bad", Does::Fails(ErrorKind::Deadlock, Some(Status::Idle)));
+        let tx = within(pool.begin()).await?;
+        within(tx.execute("INSERT 1", ())).await?;
+        let mut bad = Box::pin(tx.execute("INSERT bad", ()));
+        let mut beside = Box::pin(tx.execute("INSERT 2", ()));
+        assert!(poll_once(&mut bad).is_pending() && poll_once(&mut beside).is_pending());
+        if dropped {
+            drop(bad);
+        } else {
+            assert_eq!(kind(within(bad).await), ErrorKind::Deadlock);
+        }
+        let error = within(beside).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::TransactionEnded, Effect::NotSent));
+        assert_eq!(kind(within(tx.commit()).await), ErrorKind::TransactionEnded);
+        clean_log(&fake, &pool).await;
+        assert_eq!(fake.committed(), [""; 0]);
+    }
+    Ok(())
+}
+
 // ---- the server's view ------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
