@@ -17,6 +17,8 @@ mod random;
 mod server;
 mod transfers;
 mod trouble;
+#[path = "../support/usage.rs"]
+mod usage;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -33,6 +35,7 @@ use random::Random;
 use server::Server;
 use transfers::{Mishap, OnPurpose, Progress, Transfer, echo, look_in};
 use trouble::{Neighbours, Site, Trouble};
+use usage::{Usage, within};
 
 const TASKS: usize = 64;
 const CONNECTIONS: usize = 8;
@@ -400,36 +403,6 @@ fn settled(trouble: &mut dyn Trouble, bank: &Bank) -> String {
         format!("sessions at the server and those in a transaction are {found:?}; the pool has {}", status.size)
     });
     format!("{found:?} sessions at the server and in a transaction")
-}
-
-/// Looks until what is seen is as wanted, or the time is over.
-fn within<T>(limit: Duration, mut look: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> T {
-    let end = Instant::now() + limit;
-    loop {
-        let seen = look();
-        if wanted(&seen) || Instant::now() > end {
-            return seen;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// What this process uses of the machine; zeros where there is no `/proc`.
-#[derive(Clone, Copy, Debug)]
-struct Usage {
-    files: usize,
-    threads: usize,
-}
-
-impl Usage {
-    fn now() -> Self {
-        let entries = |path| std::fs::read_dir(path).map_or(0, Iterator::count);
-        Self { files: entries("/proc/self/fd"), threads: entries("/proc/self/task") }
-    }
-
-    fn is_within(&self, before: &Self) -> bool {
-        self.files <= before.files && self.threads <= before.threads
-    }
 }
 
 /// A folder for a SQLite file.
