@@ -143,6 +143,9 @@ fn run(kind: Kind, builder: DatabaseBuilder, trouble: &mut dyn Trouble) {
     let runtime = runtime();
     let builder = builder
         .max_connections(CONNECTIONS)
+        // So that statements are given up and connections grow old while much is going on.
+        .statement_cache_size(8)
+        .max_lifetime(Duration::from_secs(6))
         .acquire_timeout(Duration::from_secs(10))
         .connect_timeout(Duration::from_secs(3))
         .close_timeout(Duration::from_secs(2));
@@ -279,7 +282,7 @@ impl Bank {
                 return done;
             }
             Mishap::Polls(left) => {
-                let done = Polls { work: Box::pin(work), left: *left }.await;
+                let done = Polls::new(*left, work).await;
                 if done.is_none() {
                     self.book.mishap(mishap);
                 }
@@ -326,9 +329,15 @@ impl Bank {
 }
 
 /// Drops a future after so many polls.
-struct Polls<F: ?Sized> {
+struct Polls<F> {
     left: usize,
     work: Pin<Box<F>>,
+}
+
+impl<F> Polls<F> {
+    fn new(left: usize, work: F) -> Self {
+        Self { left, work: Box::pin(work) }
+    }
 }
 
 impl<F: Future> Future for Polls<F> {

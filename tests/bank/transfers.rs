@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use databases::{Database, Executor, Isolation, Query, Result, TransactionOptions, params, sql};
+use databases::{Database, ErrorKind, Executor, Isolation, Query, Result, TransactionOptions, params, sql};
 use futures_util::TryStreamExt as _;
 
-use crate::Kind;
 use crate::book::{ACCOUNTS, Book};
 use crate::random::Random;
+use crate::{Kind, Polls};
 
 /// Which part of the API a transfer goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +25,12 @@ pub(crate) enum Form {
     Order,
     OrderReturning,
     Orders,
+    Mistaken,
+    PartDropped,
 }
 
 impl Form {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Begin,
         Self::Closure,
         Self::Retried,
@@ -41,6 +43,8 @@ impl Form {
         Self::Order,
         Self::OrderReturning,
         Self::Orders,
+        Self::Mistaken,
+        Self::PartDropped,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -57,6 +61,8 @@ impl Form {
             Self::Order => "autocommit",
             Self::OrderReturning => "autocommit RETURNING",
             Self::Orders => "autocommit execute_many",
+            Self::Mistaken => "after a failed statement",
+            Self::PartDropped => "after a dropped statement",
         }
     }
 }
@@ -336,6 +342,34 @@ impl Transfer {
                 let returned = db.fetch_val::<i64>(self.query(insert), params! { id, source, target, amount }).await?;
                 book.expect(returned == id, || format!("the insert of {id} returned {returned}"));
                 Ok(())
+            }
+            Form::Mistaken => {
+                let tx = db.begin().await?;
+                // Where that fails the whole transaction, all the rest must fail.
+                let again = self.query("INSERT INTO accounts (id, balance) VALUES (1, 1)");
+                let error = tx.execute(again, ()).await.expect_err("the account is there");
+                if error.kind() != ErrorKind::UniqueViolation {
+                    return Err(error);
+                }
+                self.stumble().await;
+                let paid = self.pay(&tx, book).await;
+                if kind != Kind::Postgres {
+                    paid?;
+                }
+                progress.ending();
+                tx.commit().await
+            }
+            Form::PartDropped => {
+                let tx = db.begin().await?;
+                self.pay(&tx, book).await?;
+                let left = self.random.below(6);
+                let extra = Polls::new(left, self.book_leg(&tx, book, (self.source, 7))).await;
+                if let Some(done) = extra {
+                    done?;
+                    self.book_leg(&tx, book, (self.source, -7)).await?;
+                }
+                progress.ending();
+                tx.commit().await
             }
             Form::Orders => {
                 let Self { source, target, amount, .. } = self;
