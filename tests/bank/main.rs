@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use book::{ACCOUNTS, BALANCE, Book, GROUP, Verdict};
 use children::Child;
-use databases::{Connection, Database, DatabaseBuilder, Executor as _, Result, Status, params};
+use databases::{Connection, Database, DatabaseBuilder, Executor as _, PoolStatus, Result, Status, params};
 use random::Random;
 use server::Server;
 use transfers::{Mishap, OnPurpose, Progress, Transfer, echo, look_in};
@@ -401,15 +401,20 @@ impl Kind {
 
 /// Checks that nothing is under way any more, here and at the server.
 fn settled(trouble: &mut dyn Trouble, bank: &Bank) -> String {
-    let pool = || bank.db.pool_status();
-    let status = within(Duration::from_secs(5), pool, |status| status.idle == status.size && status.waiting == 0);
-    let idle = status.idle == status.size && status.size <= CONNECTIONS && status.waiting == 0;
-    bank.book.expect(idle, || format!("nobody uses the pool, and it is {status:?}"));
-    let mut sessions = || trouble.sessions();
-    let wanted = |found: &Option<(usize, usize)>| found.is_none_or(|found| found == (status.size, 0));
-    let found = within(Duration::from_secs(5), &mut sessions, wanted);
-    bank.book.expect(wanted(&found), || {
-        format!("sessions at the server and those in a transaction are {found:?}; the pool has {}", status.size)
+    // Together, since a connection may grow old at any moment.
+    let look = || {
+        let before = bank.db.pool_status();
+        let sessions = trouble.sessions();
+        (before, sessions, bank.db.pool_status())
+    };
+    let wanted = |(before, sessions, after): &(PoolStatus, Option<(usize, usize)>, PoolStatus)| {
+        let quiet = before == after && after.idle == after.size && after.size <= CONNECTIONS && after.waiting == 0;
+        quiet && sessions.is_none_or(|found| found == (after.size, 0))
+    };
+    let (pool, found, _) = within(Duration::from_secs(5), look, |seen| wanted(seen));
+    let settled = wanted(&(pool, found, pool));
+    bank.book.expect(settled, || {
+        format!("nobody uses the pool, and it is {pool:?}, with {found:?} sessions at the server and in a transaction")
     });
     format!("{found:?} sessions at the server and in a transaction")
 }

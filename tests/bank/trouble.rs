@@ -110,7 +110,9 @@ impl Site {
 impl Trouble for Site {
     fn faults(&self) -> Vec<&'static str> {
         let both = ["server killed", "server restarted", "session terminated", "statement cancelled", "server frozen"];
-        [&both[..], &["statement cancelled", "session terminated"], &NETWORK].concat()
+        let again = ["statement cancelled", "session terminated"];
+        let own: &[_] = if self.kind == Kind::Postgres { &["session killed"] } else { &[] };
+        [&both[..], &again, own, &NETWORK].concat()
     }
 
     fn strike(&mut self, fault: &'static str, random: &mut Random) {
@@ -127,6 +129,13 @@ impl Trouble for Site {
             }
             "session terminated" => self.at_victim("SELECT pg_terminate_backend(:id::int)", "KILL"),
             "statement cancelled" => self.at_victim("SELECT pg_cancel_backend(:id::int)", "KILL QUERY"),
+            // The server then ends all others too, and recovers.
+            "session killed" => {
+                let victim = self.victim();
+                if victim.is_some() {
+                    self.server.signal("KILL", victim);
+                }
+            }
             "server frozen" => {
                 // PostgreSQL's has a process for each session, of which one is enough.
                 let pid = if self.kind == Kind::Postgres { self.victim() } else { None };
