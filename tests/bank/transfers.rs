@@ -284,10 +284,12 @@ impl Transfer {
             Form::Joined => {
                 let tx = db.begin().await?;
                 let [first, second] = self.legs();
+                // A timeout is for the first alone: what it does to the transaction is not the others' wish.
+                let others = Self { mishap: Mishap::None, ..self.clone() };
                 let (first, second, ledger) = tokio::join!(
                     self.book_leg(&tx, book, first),
-                    self.book_leg(&tx, book, second),
-                    self.write_ledger(&tx, book)
+                    others.book_leg(&tx, book, second),
+                    others.write_ledger(&tx, book)
                 );
                 first.and(second).and(ledger)?;
                 self.stumble().await;
