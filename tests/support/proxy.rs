@@ -107,7 +107,7 @@ async fn link(
         let (bytes, to) = tokio::select! {
             order = orders.recv() => {
                 let Ok(order) = order else { continue };
-                if (number + order.chance) % order.one_in == 0 {
+                if (number + order.chance).is_multiple_of(order.one_in) {
                     match order.blow {
                         Blow::Cut => return,
                         Blow::Reset => return drop((client.set_zero_linger(), server.set_zero_linger())),
