@@ -6,7 +6,7 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use databases::{Database, Executor as _, Result};
+use databases::{Database, ErrorKind, Executor as _, Result};
 
 use crate::book::{Book, GROUP};
 use crate::random::Random;
@@ -124,7 +124,8 @@ async fn tell(db: Database, from: i64) -> Result<()> {
                     say(&format!("made {id} {orders}"));
                     match transfer.make(&db, Kind::Sqlite, &book, &Progress::default()).await {
                         Ok(()) => say(&format!("done {id} {orders}")),
-                        Err(error) if error.is_retryable() => {}
+                        // A conflict, or the form in which a statement is dropped.
+                        Err(error) if error.is_retryable() || error.kind() == ErrorKind::TransactionEnded => {}
                         Err(error) => panic!("{error:?}"),
                     }
                 }
