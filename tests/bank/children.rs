@@ -126,14 +126,12 @@ async fn tell(db: Database, from: i64) -> Result<()> {
                         Ok(()) => say(&format!("done {id} {orders}")),
                         // A conflict, or the form in which a statement is dropped.
                         Err(error) if error.is_retryable() || error.kind() == ErrorKind::TransactionEnded => {}
-                        Err(error) => panic!("{error:?}"),
+                        Err(error) => break error,
                     }
                 }
             })
         })
         .collect();
-    for teller in tellers {
-        teller.await.expect("a teller goes on until it is killed");
-    }
-    Ok(())
+    let (ended, ..) = futures_util::future::select_all(tellers).await;
+    Err(ended.expect("no teller panics"))
 }
