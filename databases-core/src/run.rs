@@ -298,11 +298,16 @@ impl Handle {
             let result = Box::pin(savepoint.handle.run(call, sink)).await;
             return settle_savepoint(savepoint, result).await;
         }
+        let mut turn = None; // Outlives `in_flight`, whose drop tells the others that they may not run.
         let (in_flight, request, timeout) = self.prepare(call).await?;
         let conn = &*self.session.conn;
         let (template, native) = (request.template.clone(), request.sql.clone());
         let bounds = Bounds::new(inner, conn, &self.span, &template, timeout);
-        let result = bounds.run(conn.run(request, sink)).await;
+        let work = async {
+            turn = self.turn().await?;
+            conn.run(request, sink).await
+        };
+        let result = bounds.run(work).await;
         self.leave(in_flight, template.class(), result).map_err(|error| error.located(&template, &native))
     }
 
@@ -359,6 +364,7 @@ impl Handle {
             return settle_savepoint(savepoint, result).await;
         }
         let conn = &*self.session.conn;
+        let mut turn = None;
         let in_flight = self.enter().await?;
         let class = match inner.check_script(script, conn.dialect(), self.place()) {
             Ok(class) => class,
@@ -370,7 +376,11 @@ impl Handle {
         self.mark(class);
         let span = self.span.in_scope(|| inner.script_span(script));
         let bounds = Bounds { inner, conn, timeout: inner.options().statement_timeout, span };
-        let result = bounds.run(conn.run_script(script)).await;
+        let work = async {
+            turn = self.turn().await?;
+            conn.run_script(script).await
+        };
+        let result = bounds.run(work).await;
         self.leave(in_flight, class, result)
     }
 
@@ -383,13 +393,18 @@ impl Handle {
     /// Opens a stream; while it is open the handle is busy.
     pub(crate) async fn open_stream(&self, call: Call<'static>) -> Result<OpenStream> {
         let inner = &self.session.inner;
+        let mut turn = None;
         let (in_flight, request, timeout) = self.prepare(call).await?;
         self.set_streaming(true);
         let mut open = OpenStream { batches: None, handle: self.clone(), keep: None, timeout };
         let conn = &*self.session.conn;
         let (template, native) = (request.template.clone(), request.sql.clone());
         let bounds = Bounds::new(inner, conn, &self.span, &template, timeout);
-        let batches = bounds.run(conn.open_stream(request)).await;
+        let work = async {
+            turn = self.turn().await?;
+            conn.open_stream(request).await
+        };
+        let batches = bounds.run(work).await;
         let batches = self.leave(in_flight, template.class(), batches);
         open.batches = Some(batches.map_err(|error| error.located(&template, &native))?);
         Ok(open)

@@ -22,6 +22,8 @@ pub(crate) struct Session {
     state: Mutex<State>,
     /// Held while dropped transactions are rolled back.
     unwinding: tokio::sync::Mutex<()>,
+    /// Held while a statement runs in a transaction; see [`Handle::turn`].
+    turn: tokio::sync::Mutex<()>,
 }
 
 struct State {
@@ -83,7 +85,8 @@ impl Session {
     /// A session on a connection that the pool has not got yet.
     pub(crate) fn over(inner: Arc<Inner>, conn: Arc<dyn BackendConnection>, slot: Option<Slot>) -> Arc<Self> {
         let state = State { levels: vec![Level::new(0)], in_flight: 0, retryable: false };
-        Arc::new(Self { inner, conn, slot, state: Mutex::new(state), unwinding: tokio::sync::Mutex::default() })
+        let (unwinding, turn) = Default::default();
+        Arc::new(Self { inner, conn, slot, state: Mutex::new(state), unwinding, turn })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -176,6 +179,21 @@ impl Handle {
                 self.settle().await?;
             }
         }
+    }
+
+    /// Waits until the statements that others have under way in this transaction are over, and checks again that one may
+    /// be sent: where an error can end the transaction, what is queued behind it would be committed by itself.
+    ///
+    /// To be let go only after [`Handle::leave`].
+    pub(crate) async fn turn(&self) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>> {
+        if !self.in_transaction() || self.session.inner.config.connector.capabilities().error_fails_transaction {
+            return Ok(None);
+        }
+        let turn = self.session.turn.lock().await;
+        let mut state = self.session.lock();
+        self.check_level(&state)?;
+        self.check_status(&mut state, self.conn().status())?;
+        Ok(Some(turn))
     }
 
     fn check_level(&self, state: &State) -> Result<()> {

@@ -1102,3 +1102,22 @@ async fn a_pool_dropped_while_a_server_is_away_stops_trying() {
     assert_eq!((fake.counts().attempts, fake.live()), (attempts, 0));
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_task_outlives_the_pool() -> Result<()> {
+    for closed in [true, false] {
+        let fake = Fake::new();
+        let pool = pool_of(&fake, 2);
+        within(pool.connect()).await?;
+        let metrics = tokio::runtime::Handle::current().metrics();
+        assert_ne!(metrics.num_alive_tasks(), 0, "something looks after idle connections");
+        if closed {
+            within(pool.close()).await?;
+        } else {
+            drop(pool);
+        }
+        settle_tasks().await;
+        assert_eq!(metrics.num_alive_tasks(), 0);
+    }
+    Ok(())
+}

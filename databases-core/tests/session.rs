@@ -91,6 +91,7 @@ async fn transactions_and_savepoints_are_sent_in_order() -> Result<()> {
             "INSERT 3",
             "RELEASE 3",
             "ROLLBACK TO 2",
+            "RELEASE 2",
             "INSERT 4",
             "COMMIT"
         ]
@@ -190,9 +191,11 @@ async fn a_dropped_child_is_rolled_back_before_its_parents_next_statement() -> R
             "INSERT 1",
             "SAVEPOINT 3",
             "ROLLBACK TO 2",
+            "RELEASE 2",
             "INSERT 2",
-            "SAVEPOINT 2",
-            "ROLLBACK TO 2",
+            "SAVEPOINT 4",
+            "ROLLBACK TO 4",
+            "RELEASE 4",
             "COMMIT"
         ]
     );
@@ -442,6 +445,32 @@ async fn statements_of_one_transaction_may_be_joined() -> Result<()> {
     within(tx.commit()).await?;
     clean_log(&fake, &pool).await;
     assert_eq!(fake.committed().len(), 2);
+    Ok(())
+}
+
+// MySQL at a deadlock and SQLite at an interrupt: the session is back in autocommit.
+#[tokio::test(start_paused = true)]
+async fn what_is_joined_to_a_statement_that_ends_the_transaction_is_not_committed_alone() -> Result<()> {
+    for dropped in [false, true] {
+        let fake = Fake::new().error_fails_transaction(false);
+        let pool = pool_of(&fake, 1);
+        fake.on("INSERT bad", Does::Fails(ErrorKind::Deadlock, Some(Status::Idle)));
+        let tx = within(pool.begin()).await?;
+        within(tx.execute("INSERT 1", ())).await?;
+        let mut bad = Box::pin(tx.execute("INSERT bad", ()));
+        let mut beside = Box::pin(tx.execute("INSERT 2", ()));
+        assert!(poll_once(&mut bad).is_pending() && poll_once(&mut beside).is_pending());
+        if dropped {
+            drop(bad);
+        } else {
+            assert_eq!(kind(within(bad).await), ErrorKind::Deadlock);
+        }
+        let error = within(beside).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::TransactionEnded, Effect::NotSent));
+        assert_eq!(kind(within(tx.commit()).await), ErrorKind::TransactionEnded);
+        clean_log(&fake, &pool).await;
+        assert_eq!(fake.committed(), [""; 0]);
+    }
     Ok(())
 }
 
@@ -797,13 +826,14 @@ async fn execute_many_is_all_or_nothing() -> Result<()> {
         clean_log(&fake, &pool).await,
         [
             "BEGIN",
-            "SAVEPOINT 2",
+            "SAVEPOINT 3",
             "INSERT INTO t VALUES (3)",
-            "RELEASE 2",
-            "SAVEPOINT 2",
+            "RELEASE 3",
+            "SAVEPOINT 4",
             "INSERT INTO t VALUES (5)",
             "INSERT INTO t VALUES (6)",
-            "ROLLBACK TO 2",
+            "ROLLBACK TO 4",
+            "RELEASE 4",
             "COMMIT"
         ]
     );
@@ -921,12 +951,13 @@ async fn force_rollback_keeps_everything_in_one_transaction_that_is_never_commit
             "SAVEPOINT 1",
             "INSERT 1",
             "RELEASE 1",
-            "SAVEPOINT 1",
+            "SAVEPOINT 2",
             "INSERT bad",
-            "ROLLBACK TO 1",
-            "SAVEPOINT 1",
+            "ROLLBACK TO 2",
+            "RELEASE 2",
+            "SAVEPOINT 3",
             "SELECT 1",
-            "RELEASE 1"
+            "RELEASE 3"
         ]
     );
     fake.forget_log();

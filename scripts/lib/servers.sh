@@ -1,13 +1,14 @@
 # shellcheck shell=bash disable=SC2034,SC2154,SC2329
-# Finding, installing and starting servers, for scripts/servers, which sources this file.
+# Finding, installing and starting servers, for scripts/servers and scripts/lib/own-server, which source this file.
 #
-# Needs from there: `say`, `die`, `only`, `lib`, `mysqld_more`. Gives: `find_or_install`, `make_work_folder`, `start_postgres`, `start_mysql`, and the
-# arrays `urls` and `descriptions`, to which every server that runs adds itself.
+# Needs from there: `say`, `die`, `only`, `lib`, `mysqld_more`. Gives: `find_or_install`, `make_work_folder`, `start_postgres`,
+# `start_mysql`, and the arrays `urls` and `descriptions`, to which every server that runs adds itself.
 # Needs nothing but bash and coreutils: no python, and no database client.
 
 urls=()
 descriptions=()
 work=""
+postgres_more=() # More arguments; the last word on an option counts.
 session=()
 if command -v setsid >/dev/null; then session=(setsid); fi # Ctrl-C must reach neither the servers nor the one who stops them.
 
@@ -152,7 +153,7 @@ launch() { # NAME SIGNAL LOG COMMAND…
     shift 3
     # shellcheck disable=SC2016
     "${session[@]}" bash -c 'cd / && echo "$$ $1" >"$0" && shift && exec "$@"' "$work/pids/$name" "$signal" "$@" \
-        >"$log" 2>&1 </dev/null 9>&- &
+        >"$log" 2>&1 </dev/null 8>&- 9>&- &
     launched=$!
 }
 
@@ -233,7 +234,7 @@ launch_postgres() { # NAME FOLDER
     launch "$1" INT "$2/log" "${drop[@]}" env LC_ALL=C "${postgres_prefix[@]}" "$postgres_bin_now/postgres" -D "$2/data" -p "$port" -k "$2" \
         -c listen_addresses=127.0.0.1 -c max_connections=200 -c lc_messages=C -c password_encryption=scram-sha-256 \
         -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c shared_buffers=64MB -c max_prepared_transactions=20 \
-        -c logging_collector=off -c log_destination=stderr
+        -c logging_collector=off -c log_destination=stderr ${postgres_more[@]+"${postgres_more[@]}"}
 }
 
 # The eighth line of postmaster.pid is the server's own word for its state.

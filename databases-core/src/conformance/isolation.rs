@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::options::{Isolation, TransactionOptions};
 use crate::params;
+use crate::query::sql;
 use crate::sql::DialectKind;
 
 pub async fn isolation_levels_are_kept_or_refused(f: &Fixture) -> Result<()> {
@@ -188,5 +189,55 @@ pub async fn an_error_that_is_no_conflict_is_not_retried(f: &Fixture) -> Result<
     };
     fails(db.transaction_with(TransactionOptions::new().retry(5), &work).await, ErrorKind::Deadlock);
     assert_eq!(attempts.into_inner(), 1, "only what the server said counts");
+    Ok(())
+}
+
+/// What is sent behind the statement at which the server ends the transaction must not be committed on its own.
+pub async fn nothing_joined_to_the_end_of_a_transaction_is_kept(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.keyed(&db).await?;
+    db.execute(format!("INSERT INTO {t} (id, n) VALUES (1, 0), (2, 0)"), ()).await?;
+    let update = |id: i64| (format!("UPDATE {t} SET n = n + 1 WHERE id = :id"), params! { id });
+    let insert = |id: i64| (format!("INSERT INTO {t} (id, n) VALUES (:id, 0)"), params! { id });
+    let mut kept = vec![(1_i64,), (2,)];
+    if f.kind() == DialectKind::Sqlite {
+        // An interrupted write ends the transaction.
+        let tx = db.begin().await?;
+        let many = f.slow("count(*) + 100, 0", 30.0);
+        let long = sql(format!("INSERT INTO {t} (id, n) {many}")).timeout(Duration::from_millis(100));
+        let (text, params) = insert(3);
+        let (stopped, beside) = tokio::join!(tx.execute(long, ()), tx.execute(text, params));
+        fails(stopped, ErrorKind::StatementTimeout);
+        fails(beside, ErrorKind::TransactionEnded);
+        fails(tx.commit().await, ErrorKind::TransactionEnded);
+    } else {
+        let (a, b) = (db.begin().await?, db.begin().await?);
+        for (tx, id) in [(&a, 1), (&b, 2)] {
+            let (text, params) = update(id);
+            tx.execute(text, params).await?;
+        }
+        // Each waits for the other, and the server ends one of them.
+        let join = async |tx: &crate::Transaction, locked: i64, new: i64| {
+            let ((locked, which), (new, values)) = (update(locked), insert(new));
+            tokio::join!(tx.execute(locked, which), tx.execute(new, values))
+        };
+        let (of_a, of_b) = tokio::join!(join(&a, 2, 3), join(&b, 1, 4));
+        assert!(of_a.0.is_ok() != of_b.0.is_ok(), "one of two gives way: {of_a:?}, {of_b:?}");
+        for (tx, (first, second), id) in [(a, of_a, 3), (b, of_b, 4)] {
+            match first {
+                Ok(_) => {
+                    second?;
+                    tx.commit().await?;
+                    kept.push((id,));
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Deadlock);
+                    second.expect_err("its transaction is over");
+                    tx.commit().await.expect_err("the transaction is over");
+                }
+            }
+        }
+    }
+    assert_eq!(db.fetch_all::<(i64,)>(format!("SELECT id FROM {t} ORDER BY id"), ()).await?, kept);
     Ok(())
 }

@@ -167,6 +167,7 @@ macro_rules! conformance {
             isolation::a_transaction_that_lost_a_conflict_runs_again [FullSql, Transactions, TwoConnections];
             isolation::a_conflict_without_retry_is_a_retryable_error [FullSql, Transactions, TwoConnections];
             isolation::an_error_that_is_no_conflict_is_not_retried [FullSql, Transactions];
+            isolation::nothing_joined_to_the_end_of_a_transaction_is_kept [FullSql, Transactions, TwoConnections];
             sessions::settings_on_an_acquired_connection_do_not_reach_the_next_borrower [FullSql];
             sessions::temporary_tables_do_not_reach_the_next_borrower [FullSql];
             sessions::settings_on_a_pool_are_reset_or_refused [FullSql];

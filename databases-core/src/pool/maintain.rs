@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 
 use super::slot::{Place, SLACK, Slot};
 use super::{Inner, later};
@@ -58,10 +58,11 @@ impl Inner {
             state.keeper
         };
         let keeper = Keeper { pool: Arc::downgrade(self), number };
+        let mut over = self.over.subscribe();
         runtime.spawn(async move {
             let keeper = keeper;
-            loop {
-                sleep(round).await;
+            // It ends with the pool, and not a round later.
+            while timeout(round, over.changed()).await.is_err() {
                 let Some(inner) = keeper.pool.upgrade() else { return };
                 {
                     let mut state = inner.lock();

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, Instant};
 
 use crate::backend::{Backend, BackendConnection, Connector};
@@ -156,6 +156,8 @@ pub(crate) struct Inner {
     levels: AtomicU64,
     /// Woken whenever a connection is gone, for `close`.
     gone: Notify,
+    /// Tells the task that looks after idle connections when the pool is closed, and by its drop when it is gone.
+    over: watch::Sender<()>,
 }
 
 impl Inner {
@@ -180,6 +182,7 @@ impl Inner {
             losses: AtomicU64::new(0),
             levels: AtomicU64::new(0),
             gone: Notify::new(),
+            over: watch::Sender::default(),
         }))
     }
 
@@ -217,6 +220,7 @@ impl Inner {
             state.waiters.clear(); // Dropping the senders tells the waiters.
             std::mem::take(&mut state.idle)
         };
+        self.over.send_replace(());
         for member in idle {
             self.retire(member);
         }

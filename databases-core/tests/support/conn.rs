@@ -202,7 +202,7 @@ impl Session {
     /// What a server does with `text`; also gives the writes that are committed by it.
     fn obey(&mut self, text: &str) -> (Result<(), ErrorKind>, Vec<String>) {
         let mut words = text.split(' ');
-        let depth = text.rsplit(' ').next().and_then(|word| word.parse::<usize>().ok()).unwrap_or_default();
+        let number = text.rsplit(' ').next().and_then(|word| word.parse::<usize>().ok()).unwrap_or_default();
         let in_transaction = self.status != Status::Idle;
         let failed = self.status == Status::Failed;
         let fails = |kind| (Err(kind), Vec::new());
@@ -214,17 +214,17 @@ impl Session {
                 self.become_(Status::Idle);
                 return if failed { fails(ErrorKind::TransactionFailed) } else { (Ok(()), writes) };
             }
-            ("SAVEPOINT", true) if !failed => self.savepoints.push((depth, self.writes.len())),
-            ("RELEASE", true) if !failed => match self.savepoints.iter().position(|(name, _)| *name == depth) {
+            ("SAVEPOINT", true) if !failed => self.savepoints.push((number, self.writes.len())),
+            ("RELEASE", true) if !failed => match self.savepoints.iter().position(|(name, _)| *name == number) {
                 Some(at) => self.savepoints.truncate(at),
                 None => return fails(ErrorKind::Database),
             },
             ("ROLLBACK", _) if text.starts_with("ROLLBACK TO") => {
-                let Some(at) = self.savepoints.iter().position(|(name, _)| *name == depth) else {
+                let Some(at) = self.savepoints.iter().position(|(name, _)| *name == number) else {
                     return fails(ErrorKind::Database);
                 };
                 let (_, writes) = self.savepoints[at];
-                self.savepoints.truncate(at);
+                self.savepoints.truncate(at + 1);
                 self.writes.truncate(writes);
                 self.status = Status::InTransaction;
             }
@@ -306,9 +306,9 @@ impl BackendConnection for FakeConnection {
             TransactionCommand::Begin(_) => "BEGIN".into(),
             TransactionCommand::Commit => "COMMIT".into(),
             TransactionCommand::Rollback => "ROLLBACK".into(),
-            TransactionCommand::Savepoint(depth) => format!("SAVEPOINT {depth}"),
-            TransactionCommand::Release(depth) => format!("RELEASE {depth}"),
-            TransactionCommand::RollbackTo(depth) => format!("ROLLBACK TO {depth}"),
+            TransactionCommand::Savepoint(number) => format!("SAVEPOINT {number}"),
+            TransactionCommand::Release(number) => format!("RELEASE {number}"),
+            TransactionCommand::RollbackTo(number) => format!("ROLLBACK TO {number}"),
         };
         self.0.step(&text).await.map(|_| ())
     }

@@ -200,6 +200,11 @@ impl Fake {
         self
     }
 
+    pub(crate) fn error_fails_transaction(self, on: bool) -> Self {
+        self.script().capabilities.error_fails_transaction = on;
+        self
+    }
+
     pub(crate) fn single(self) -> Self {
         self.script().single = true;
         self

@@ -1,0 +1,304 @@
+//! Great numbers: of callers that wait, of different texts, of connections opened and closed. Nothing is left of them.
+//!
+//! Servers are those of `TEST_DATABASE_URLS`; what else runs there does not matter.
+
+#[path = "../support/usage.rs"]
+mod usage;
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use databases::{Database, DatabaseBuilder, DatabaseUrl, Executor as _, params};
+use usage::{Usage, within};
+
+/// One test of a process at a time, since they count what the process has.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // The harness starts the next test's thread behind the last one's end: not to be counted as ours.
+    std::thread::sleep(Duration::from_millis(300));
+    turn
+}
+
+/// A database of a test's own.
+struct Place {
+    url: String,
+    /// The server's database that is dropped at the end, and the URL from which that is done.
+    made: Option<(String, String)>,
+    folder: Option<std::path::PathBuf>,
+}
+
+impl Place {
+    fn sqlite() -> Self {
+        let folder = std::env::temp_dir().join(name());
+        std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
+        let url = format!("sqlite:///{}", folder.join("limits.db").display());
+        Self { url, made: None, folder: Some(folder) }
+    }
+
+    /// A new database on the first server of `scheme` in `TEST_DATABASE_URLS`; `None` after a message if there is none.
+    fn server(scheme: &str) -> Option<Self> {
+        let urls = std::env::var("TEST_DATABASE_URLS").unwrap_or_default();
+        let Some(url) = urls.split(',').map(str::trim).find(|url| url.starts_with(scheme)) else {
+            let required = std::env::var("TEST_REQUIRE_BACKENDS").unwrap_or_default();
+            assert!(!required.contains(scheme), "TEST_REQUIRE_BACKENDS wants {scheme}; TEST_DATABASE_URLS has none");
+            eprintln!("left out: TEST_DATABASE_URLS names no {scheme}");
+            return None;
+        };
+        let name = name();
+        runtime().block_on(async {
+            let db = Database::connect(url).await.expect("the server can be reached");
+            db.execute(format!("CREATE DATABASE {name}"), ()).await.expect("the user may make databases");
+            db.close().await.expect("nobody uses it");
+        });
+        let parsed: DatabaseUrl = url.parse().expect("it was connected to");
+        let own = parsed.with_database(&name).expect("a name without signs").expose();
+        Some(Self { url: own, made: Some((url.to_owned(), name)), folder: None })
+    }
+
+    fn builder(&self) -> DatabaseBuilder {
+        Database::builder(self.url.as_str()).acquire_timeout(Duration::from_secs(120))
+    }
+
+    /// How many sessions the server has in this database.
+    fn sessions(&self) -> usize {
+        let Some((url, name)) = &self.made else { return 0 };
+        let count = if url.starts_with("postgres") {
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = :name"
+        } else {
+            "SELECT count(*) FROM information_schema.processlist WHERE db = :name"
+        };
+        runtime().block_on(async {
+            let db = Database::connect(url.as_str()).await.expect("the server can be reached");
+            let count: i64 = db.fetch_val(count, params! { name }).await.expect("sessions can be counted");
+            db.close().await.expect("nobody uses it");
+            usize::try_from(count).expect("it is a count")
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        if let Some((url, name)) = &self.made {
+            runtime().block_on(async {
+                let Ok(db) = Database::connect(url.as_str()).await else { return };
+                if let Err(error) = db.execute(format!("DROP DATABASE {name}"), ()).await {
+                    eprintln!("{name} is left behind: {error}");
+                }
+                let _ = db.close().await;
+            });
+        }
+    }
+}
+
+fn name() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!("limits_{}_{}", std::process::id(), COUNT.fetch_add(1, Relaxed))
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.expect("a runtime can be started")
+}
+
+/// Runs `work` and asserts that nothing of it is left: no task, thread, open file, or session at the server.
+fn leaves_nothing(place: &Place, work: impl AsyncFnOnce()) {
+    let before = Usage::now();
+    let runtime = runtime();
+    runtime.block_on(work());
+    let tasks = within(Duration::from_secs(5), || runtime.metrics().num_alive_tasks(), |tasks| *tasks == 0);
+    assert_eq!(tasks, 0, "tasks are left");
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let usage = within(Duration::from_secs(5), Usage::now, |usage| usage.is_within(&before));
+    assert!(usage.is_within(&before), "{before:?} before, {usage:?} after");
+    let sessions = within(Duration::from_secs(5), || place.sessions(), |sessions| *sessions == 0);
+    assert_eq!(sessions, 0, "sessions are left at the server");
+}
+
+/// Resident memory in KiB; 0 where there is no `/proc`.
+fn memory() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+    resident.unwrap_or_default() * 4
+}
+
+// ---- waiters ------------------------------------------------------------------------------------------------------
+
+const WAITERS: usize = 10_000;
+
+/// Half of them go away: half of those before anyone is served, the others among those who are.
+fn waiters(place: Option<Place>) {
+    let _turn = turn();
+    let Some(place) = place else { return };
+    leaves_nothing(&place, async || {
+        let db = place.builder().max_connections(4).connect().await.expect("it can be connected to");
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(db.acquire().await.expect("one is free"));
+        }
+        let waiters: Vec<_> = (0..WAITERS as i64)
+            .map(|number| {
+                let db = db.clone();
+                tokio::spawn(async move {
+                    let conn = db.acquire().await?;
+                    let answer: i64 = conn.fetch_val("SELECT :number", params! { number }).await?;
+                    assert_eq!(answer, number);
+                    Ok::<(), databases::Error>(())
+                })
+            })
+            .collect();
+        let waiting = |count| {
+            let db = db.clone();
+            async move {
+                while db.pool_status().waiting != count {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        };
+        waiting(WAITERS).await;
+        waiters.iter().step_by(4).for_each(|waiter| waiter.abort());
+        waiting(WAITERS * 3 / 4).await;
+        drop(held);
+        for some in waiters[1..].chunks(400) {
+            some.iter().step_by(4).for_each(|waiter| waiter.abort());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut served = 0;
+        for (number, waiter) in waiters.into_iter().enumerate() {
+            match waiter.await {
+                Ok(answered) => {
+                    answered.unwrap_or_else(|error: databases::Error| panic!("waiter {number}: {error:?}"));
+                    served += 1;
+                }
+                Err(gone) => assert!(gone.is_cancelled() && number % 4 < 2, "waiter {number}: {gone}"),
+            }
+        }
+        assert!((WAITERS / 2..=WAITERS * 3 / 4).contains(&served), "{served} were served");
+        let asked = Instant::now();
+        let last: i64 = db.fetch_val("SELECT 1", ()).await.expect("a connection is free");
+        assert!(last == 1 && asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        let status = db.pool_status();
+        assert!(status.size <= 4 && status.waiting == 0 && status.in_use == 0, "{status:?}");
+        db.close().await.expect("nobody uses it");
+    });
+}
+
+#[test]
+fn ten_thousand_waiters_are_served_or_go_on_sqlite() {
+    waiters(Some(Place::sqlite()));
+}
+
+#[test]
+fn ten_thousand_waiters_are_served_or_go_on_postgres() {
+    waiters(Place::server("postgres"));
+}
+
+#[test]
+fn ten_thousand_waiters_are_served_or_go_on_mysql() {
+    waiters(Place::server("mysql"));
+}
+
+// ---- texts --------------------------------------------------------------------------------------------------------
+
+const TEXTS: usize = 10_000;
+const CACHE: usize = 50;
+
+/// Ten thousand texts of 4 KiB, none twice. `statements` counts what the server keeps prepared for its session.
+fn texts(place: Option<Place>, statements: Option<&'static str>) {
+    let _turn = turn();
+    let Some(place) = place else { return };
+    leaves_nothing(&place, async || {
+        let builder = place.builder().max_connections(2).statement_cache_size(CACHE);
+        let db = builder.connect().await.expect("it can be connected to");
+        let mut after_warm_up = 0;
+        for number in 0..TEXTS {
+            if number == TEXTS / 5 {
+                after_warm_up = memory();
+            }
+            let text = format!("SELECT {number} + :one /* {:x>4000} */", number);
+            let answer: i64 = db.fetch_val(text, params! { one: 1 }).await.expect("a sum");
+            assert_eq!(answer, number as i64 + 1);
+        }
+        // Kept, the texts alone would be 31 MiB.
+        let grown = memory().saturating_sub(after_warm_up);
+        assert!(grown < 12 * 1024, "{grown} KiB more than after the first fifth");
+        if let Some(statements) = statements {
+            let (one, two) = (db.acquire().await.expect("one is free"), db.acquire().await.expect("two are free"));
+            for conn in [one, two] {
+                let count: i64 = conn.fetch_val(statements, ()).await.expect("they can be counted");
+                assert!(count <= CACHE as i64 + 5, "{count} statements are prepared on one connection");
+            }
+        }
+        db.close().await.expect("nobody uses it");
+    });
+}
+
+#[test]
+fn ten_thousand_texts_leave_memory_flat_on_sqlite() {
+    texts(Some(Place::sqlite()), None);
+}
+
+#[test]
+fn ten_thousand_texts_leave_memory_and_statements_flat_on_postgres() {
+    texts(Place::server("postgres"), Some("SELECT count(*) FROM pg_prepared_statements"));
+}
+
+#[test]
+fn ten_thousand_texts_leave_memory_and_statements_flat_on_mysql() {
+    let open = "SELECT CAST(sum(CASE variable_name WHEN 'COM_STMT_PREPARE' THEN variable_value ELSE -variable_value END) AS SIGNED)
+                FROM information_schema.session_status WHERE variable_name IN ('COM_STMT_PREPARE', 'COM_STMT_CLOSE')";
+    texts(Place::server("mysql"), Some(open));
+}
+
+// ---- connections --------------------------------------------------------------------------------------------------
+
+/// A database after the other is opened, used, and closed or just dropped: `count` of them, or as many as there is
+/// time for (the key derivation of one PostgreSQL login takes a debug build 0.2 s).
+fn connections(place: Option<Place>, count: usize) {
+    let _turn = turn();
+    let Some(place) = place else { return };
+    leaves_nothing(&place, async || {
+        let (mut after_warm_up, began) = (0, Instant::now());
+        for number in 0..count {
+            if number == 20 {
+                after_warm_up = memory();
+            }
+            if number >= 40 && began.elapsed() > Duration::from_secs(15) {
+                break;
+            }
+            let db = place.builder().connect().await.expect("it can be connected to");
+            assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await.expect("a number"), 1);
+            if number % 4 > 0 {
+                db.close().await.expect("nobody uses it");
+            }
+        }
+        let grown = memory().saturating_sub(after_warm_up);
+        assert!(grown < 12 * 1024, "{grown} KiB more than after the first 20");
+    });
+}
+
+#[test]
+fn ten_thousand_databases_leave_nothing_on_sqlite() {
+    let memory = Place { url: "sqlite::memory:".into(), made: None, folder: None };
+    connections(Some(memory), 10_000);
+}
+
+#[test]
+fn a_thousand_files_opened_and_closed_leave_nothing_on_sqlite() {
+    connections(Some(Place::sqlite()), 1_000);
+}
+
+#[test]
+fn hundreds_of_connections_leave_nothing_on_postgres() {
+    connections(Place::server("postgres"), 500);
+}
+
+#[test]
+fn hundreds_of_connections_leave_nothing_on_mysql() {
+    connections(Place::server("mysql"), 500);
+}
