@@ -110,6 +110,18 @@ impl DatabaseBuilder {
         self.adjust(move |options| options.statement_timeout = Some(timeout))
     }
 
+    /// How many rows the result of a `fetch_all` may have; more are
+    /// [`LimitExceeded`](databases_core::ErrorKind::LimitExceeded). Default: without a bound.
+    pub fn max_rows(self, n: usize) -> Self {
+        self.adjust(move |options| options.max_rows = Some(n))
+    }
+
+    /// How many bytes the cells of a `fetch_all` may have, as [`PoolOptions::max_bytes`] counts them; more are
+    /// [`LimitExceeded`](databases_core::ErrorKind::LimitExceeded). Default: without a bound.
+    pub fn max_bytes(self, n: usize) -> Self {
+        self.adjust(move |options| options.max_bytes = Some(n))
+    }
+
     /// How many prepared statements each connection keeps. Default 256; zero: none.
     pub fn statement_cache_size(self, n: usize) -> Self {
         self.adjust(move |options| options.statement_cache_size = n)

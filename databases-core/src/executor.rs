@@ -21,6 +21,8 @@ pub struct Call<'q> {
     pub(crate) query: Query<'q>,
     pub(crate) params: Params<'q>,
     pub(crate) wants_rows: bool,
+    /// Whether the whole result is kept, so that `max_rows` and `max_bytes` bound it.
+    pub(crate) collects: bool,
 }
 
 impl<'q> Call<'q> {
@@ -33,13 +35,13 @@ impl<'q> Call<'q> {
         let mut query = query.into_query(dialect)?;
         let mut params = params.into_params();
         params.extend(std::mem::take(&mut query.built));
-        Ok(Self { query, params, wants_rows: true })
+        Ok(Self { query, params, wants_rows: true, collects: false })
     }
 
     /// The same call with text of its own.
     #[must_use]
     pub fn into_owned(self) -> Call<'static> {
-        Call { query: self.query.into_owned(), params: self.params.into_owned(), wants_rows: self.wants_rows }
+        Call { query: self.query.into_owned(), params: self.params.into_owned(), ..self }
     }
 }
 
@@ -127,13 +129,21 @@ pub trait Executor: RawExecutor {
     }
 
     /// All rows.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LimitExceeded`] if there are more than the option `max_rows`, or their cells have more bytes than
+    /// `max_bytes`; [`sql`](crate::sql())`(..)` sets either for one query. A statement that only reads is stopped;
+    /// another has done its work, as [`Error::effect`] says. In a transaction on PostgreSQL, stopping it may fail the
+    /// transaction, as an error of the server does.
     fn fetch_all<T: FromRow>(
         &self,
         query: impl IntoQuery,
         params: impl IntoParams,
     ) -> impl Future<Output = Result<Vec<T>>> + Send {
         async move {
-            let call = Call::new(self.dialect(), query, params)?;
+            let mut call = Call::new(self.dialect(), query, params)?;
+            call.collects = true;
             let mut sink = Collect::new(usize::MAX);
             self.raw_run(call, &mut sink).await?;
             Ok(sink.rows)

@@ -18,6 +18,7 @@ mod error;
 mod executor;
 mod from_row;
 mod interop;
+mod limits;
 mod misfit;
 mod options;
 mod params;

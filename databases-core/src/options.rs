@@ -25,6 +25,15 @@ pub struct PoolOptions {
     pub close_timeout: Duration,
     /// How long a statement may run, by our clock; `None` without a bound. Default `None`.
     pub statement_timeout: Option<Duration>,
+    /// How many rows the result of a `fetch_all` may have; `None` without a bound. Default `None`.
+    ///
+    /// A larger one is [`ErrorKind::LimitExceeded`], and its statement is stopped. Zero allows an empty result only.
+    pub max_rows: Option<usize>,
+    /// How many bytes the cells of a `fetch_all` may have; `None` without a bound. Default `None`.
+    ///
+    /// What counts are the bytes of [`Row::get_raw`](crate::Row::get_raw), and 8 for a cell that has none: NULL, and a
+    /// number on SQLite and MySQL. A result is refused by the batch, so that little more is ever in memory.
+    pub max_bytes: Option<usize>,
     /// How many prepared statements a connection keeps. Default 256; zero: none.
     pub statement_cache_size: usize,
     /// One connection in one transaction that is never committed, for tests. Default false.
@@ -42,6 +51,8 @@ impl Default for PoolOptions {
             max_lifetime: Duration::from_secs(1800),
             close_timeout: Duration::from_secs(5),
             statement_timeout: None,
+            max_rows: None,
+            max_bytes: None,
             statement_cache_size: 256,
             force_rollback: false,
         }
@@ -59,6 +70,8 @@ impl PoolOptions {
         "max_lifetime",
         "close_timeout",
         "statement_timeout",
+        "max_rows",
+        "max_bytes",
         "statement_cache_size",
         "force_rollback",
     ];
@@ -79,6 +92,8 @@ impl PoolOptions {
             max_lifetime: options.take_duration("max_lifetime")?.unwrap_or(default.max_lifetime),
             close_timeout: options.take_duration("close_timeout")?.unwrap_or(default.close_timeout),
             statement_timeout: options.take_duration("statement_timeout")?,
+            max_rows: options.take_usize("max_rows")?,
+            max_bytes: options.take_usize("max_bytes")?,
             statement_cache_size: options.take_usize("statement_cache_size")?.unwrap_or(default.statement_cache_size),
             force_rollback: options.take_bool("force_rollback")?.unwrap_or(default.force_rollback),
         })

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::compose::Placed;
 use crate::error::Result;
+use crate::limits::ResultLimits;
 use crate::params::Params;
 use crate::sql::Dialect;
 
@@ -18,6 +19,7 @@ pub struct Query<'q> {
     /// Values that came with the text: of [`Query::bind`], and of the query builder under reserved names.
     pub(crate) built: Params<'static>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) limits: ResultLimits,
     pub(crate) prepared: bool,
     pub(crate) allow_unused: bool,
 }
@@ -37,6 +39,7 @@ pub fn sql<'q>(text: impl Into<Cow<'q, str>>) -> Query<'q> {
         idents: Vec::new(),
         built: Params::new(),
         timeout: None,
+        limits: ResultLimits::default(),
         prepared: true,
         allow_unused: false,
     }
@@ -47,6 +50,23 @@ impl<'q> Query<'q> {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How many rows `fetch_all` takes; more are [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded). The
+    /// default is the option [`max_rows`](crate::PoolOptions::max_rows); `usize::MAX` lifts it.
+    #[must_use]
+    pub fn max_rows(mut self, rows: usize) -> Self {
+        self.limits.rows = Some(rows);
+        self
+    }
+
+    /// How many bytes of cells `fetch_all` takes; more are
+    /// [`ErrorKind::LimitExceeded`](crate::ErrorKind::LimitExceeded). The default is the option
+    /// [`max_bytes`](crate::PoolOptions::max_bytes), which says what counts; `usize::MAX` lifts it.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.limits.bytes = Some(bytes);
         self
     }
 

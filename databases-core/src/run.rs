@@ -11,6 +11,7 @@ use crate::backend::{BackendConnection, ExecResult, Request, Requests, RowBatche
 use crate::connection::Connection;
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
+use crate::limits::ResultLimits;
 use crate::options::TransactionOptions;
 use crate::params::Params;
 use crate::pool::{Inner, Slot};
@@ -106,6 +107,14 @@ impl Inner {
 
     fn timeout_of(&self, query: &Query<'_>) -> Option<Duration> {
         query.timeout.or(self.options().statement_timeout)
+    }
+
+    fn limits_of(&self, call: &Call<'_>) -> ResultLimits {
+        if !call.collects {
+            return ResultLimits::default();
+        }
+        let options = self.options();
+        call.query.limits.or(ResultLimits { rows: options.max_rows, bytes: options.max_bytes })
     }
 
     /// A span that lasts as long as the transaction's handle.
@@ -298,6 +307,7 @@ impl Handle {
             let result = Box::pin(savepoint.handle.run(call, sink)).await;
             return settle_savepoint(savepoint, result).await;
         }
+        let limits = inner.limits_of(&call);
         let mut turn = None; // Outlives `in_flight`, whose drop tells the others that they may not run.
         let (in_flight, request, timeout) = self.prepare(call).await?;
         let conn = &*self.session.conn;
@@ -305,10 +315,23 @@ impl Handle {
         let bounds = Bounds::new(inner, conn, &self.span, &template, timeout);
         let work = async {
             turn = self.turn().await?;
-            conn.run(request, sink).await
+            limits.run(conn, request, sink).await
         };
         let result = bounds.run(work).await;
+        if matches!(&result, Err(error) if error.kind() == ErrorKind::LimitExceeded) {
+            self.stop_the_rest().await;
+        }
         self.leave(in_flight, template.class(), result).map_err(|error| error.located(&template, &native))
+    }
+
+    /// Stops a statement whose rows nobody takes any more. Outside of a transaction the next call does it; in one, that
+    /// call would wait behind the rows. Nothing is stopped beside other calls, which it could hit.
+    async fn stop_the_rest(&self) {
+        let conn = &*self.session.conn;
+        if self.in_transaction() && conn.status() == Status::Busy && self.is_alone() {
+            let limit = self.session.inner.options().close_timeout;
+            let _ = tokio::time::timeout(limit, conn.settle()).await;
+        }
     }
 
     /// Enters the session and binds the call in its dialect, which what is undone on entering may change.
@@ -518,13 +541,14 @@ pub(crate) async fn run_on_slot(
     let inner = slot.inner();
     let conn = &**slot.conn();
     let timeout = inner.timeout_of(&call.query);
+    let limits = inner.limits_of(&call);
     let request = checked.request(inner, conn.dialect(), Place::Pool, call)?;
     if changes_session(request.template.class()) {
         slot.mark_dirty();
     }
     let (template, native) = (request.template.clone(), request.sql.clone());
     let bounds = Bounds::new(inner, conn, &tracing::Span::none(), &template, timeout);
-    bounds.run(conn.run(request, sink)).await.map_err(|error| error.located(&template, &native))
+    bounds.run(limits.run(conn, request, sink)).await.map_err(|error| error.located(&template, &native))
 }
 
 macro_rules! executor_by_handle {

@@ -258,6 +258,11 @@ impl Handle {
         }
     }
 
+    /// Whether the call under way is the only one of the session.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.session.lock().in_flight == 1
+    }
+
     /// Remembers an error that came later than the call, as in the middle of a stream.
     pub(crate) fn note(&self, error: &Error) {
         self.session.lock().retryable = error.is_retryable();

@@ -58,6 +58,12 @@ macro_rules! conformance {
             bulk::execute_script_in_a_transaction_is_part_of_it [FullSql];
             bulk::execute_script_with_its_own_commit_is_refused_in_a_transaction [FullSql];
             bulk::execute_script_left_in_a_transaction_is_rolled_back [FullSql];
+            limits::a_result_of_more_rows_than_max_rows_is_an_error [];
+            limits::a_result_of_more_bytes_than_max_bytes_is_an_error [FullSql];
+            limits::the_limits_of_a_query_go_before_those_of_the_pool [];
+            limits::a_result_that_is_too_large_is_stopped_and_not_read_to_its_end [FullSql];
+            limits::a_limit_in_a_transaction_leaves_it_to_be_rolled_back [FullSql, Transactions];
+            limits::a_write_that_returns_too_much_is_done_and_says_so [FullSql];
             streams::iterate_gives_10_000_rows_in_order [Transactions];
             streams::iterate_takes_parameters_and_may_be_empty [Transactions];
             streams::iterate_reports_errors_as_an_item [Transactions];

@@ -37,6 +37,8 @@ pub mod force_rollback;
 #[doc(hidden)]
 pub mod isolation;
 #[doc(hidden)]
+pub mod limits;
+#[doc(hidden)]
 pub mod lists;
 #[doc(hidden)]
 pub mod nested;
