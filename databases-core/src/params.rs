@@ -1,7 +1,7 @@
 //! Named parameters: what a caller may pass beside the SQL text.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -10,6 +10,9 @@ use crate::array::{Array, ArrayShape};
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::sql;
 use crate::value::{IntoValue, Value, ValueKind};
+
+/// How many names are compared with each other; a set is faster for more.
+const SEARCHED: usize = 16;
 
 /// Names and values, in the order given. Made by [`params!`](crate::params), or by hand.
 ///
@@ -116,13 +119,18 @@ impl<'a> Params<'a> {
     }
 
     fn check_names(&self) -> Result<()> {
-        for (index, entry) in self.entries.iter().enumerate() {
-            if self.entries[..index].iter().any(|earlier| earlier.name == entry.name) {
-                let message = format!("the parameter `{}` is given twice", entry.name.escape_debug());
-                return Err(Error::new(ErrorKind::Parameters, message));
-            }
-        }
-        Ok(())
+        let twice = if self.entries.len() <= SEARCHED {
+            let earlier = |index: usize| &self.entries[..index];
+            let mut all = self.entries.iter().enumerate();
+            all.find(|(index, entry)| earlier(*index).iter().any(|e| e.name == entry.name)).map(|(_, entry)| entry)
+        } else {
+            // A search for each would take quadratic time, and the names may be somebody else's.
+            let mut seen = HashSet::with_capacity(self.entries.len());
+            self.entries.iter().find(|entry| !seen.insert(&*entry.name))
+        };
+        let Some(entry) = twice else { return Ok(()) };
+        let message = format!("the parameter `{}` is given twice", entry.name.escape_debug());
+        Err(Error::new(ErrorKind::Parameters, message))
     }
 
     fn check_values(&self) -> Result<()> {

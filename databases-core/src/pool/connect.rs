@@ -231,7 +231,12 @@ impl Inner {
     /// now the server answers.
     pub(super) fn arrived(self: &Arc<Self>, conn: Arc<dyn BackendConnection>, home: Option<Handle>, place: Place) {
         let member = self.admit(conn, home, place);
-        self.release(member, false);
+        if member.conn.status() == Status::Broken {
+            self.release(member, false);
+        } else {
+            // Whatever its age: with a lifetime that is shorter than connecting takes, nobody would ever be served.
+            self.hand_over(member, Instant::now());
+        }
         let planned = self.plan_connections(&mut self.lock());
         start(planned);
     }

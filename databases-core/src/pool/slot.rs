@@ -118,7 +118,7 @@ impl Inner {
     }
 
     /// Gives a connection to the first waiter that still waits, or puts it with the idle ones.
-    fn hand_over(self: &Arc<Self>, mut member: Member, now: Instant) {
+    pub(super) fn hand_over(self: &Arc<Self>, mut member: Member, now: Instant) {
         loop {
             let waiter = {
                 let mut state = self.lock();

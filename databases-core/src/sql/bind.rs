@@ -3,6 +3,7 @@
 //! Scalars take the template's finished text. Lists take a pass over the slots that decides how each is spelled, passes that
 //! raise the errors in their order, and only then, if one is expanded, a new text.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::dialect::{Dialect, DialectKind};
@@ -76,13 +77,23 @@ pub(super) fn bind<V: Values + ?Sized>(template: &Template, values: &V, allow_un
 /// Finds the value of each name. Most callers give them in the order of the text.
 fn look_up<V: Values + ?Sized>(template: &Template, values: &V, found: &mut [u32]) -> Result<(), SqlError> {
     let given = values.len();
+    // Made at the first name that stands elsewhere, where a search for each would take quadratic time.
+    let mut places = None;
+    let mut find = |name: &str| {
+        if given <= FEW {
+            return values.find(name);
+        }
+        let places: &HashMap<&str, usize> =
+            places.get_or_insert_with(|| (0..given).rev().map(|index| (values.name(index), index)).collect());
+        places.get(name).copied()
+    };
     for (index, (name, slot)) in template.names.iter().zip(found).enumerate() {
-        let value = if index < given && values.name(index) == &**name { Some(index) } else { values.find(name) };
+        let value = if index < given && values.name(index) == &**name { Some(index) } else { find(name) };
         match value.and_then(|value| u32::try_from(value).ok()) {
             Some(value) => *slot = value,
             None => {
-                let names: Vec<&str> = template.names.iter().map(|name| &**name).collect();
-                let missing: Vec<&str> = names.into_iter().filter(|name| values.find(name).is_none()).collect();
+                let names = template.names.iter().map(|name| &**name);
+                let missing: Vec<&str> = names.filter(|name| find(name).is_none()).collect();
                 return Err(hint::missing(template, values, &missing));
             }
         }
@@ -98,8 +109,8 @@ fn check_unused<V: Values + ?Sized>(template: &Template, values: &V, found: &[u3
         }
     }
     let left_over = used.iter().enumerate().filter(|(_, used)| !**used).map(|(index, _)| values.name(index));
-    let mut unused: Vec<&str> =
-        left_over.filter(|name| !template.names.iter().any(|known| **known == **name)).collect();
+    let known: HashSet<&str> = template.names.iter().map(|name| &**name).collect();
+    let mut unused: Vec<&str> = left_over.filter(|name| !known.contains(name)).collect();
     if unused.is_empty() {
         return Ok(());
     }

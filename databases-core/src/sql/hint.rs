@@ -1,5 +1,7 @@
 //! The errors in words: message, place and one hint each. Slow paths only; each may look at the text again.
 
+use std::collections::HashSet;
+
 use super::dialect::{Dialect, DialectKind};
 use super::error::{SqlError, SqlErrorKind, line_col, quote, quote_all};
 use super::lexer::{Kind, Lexer, Open, Unterminated, is_name_byte, is_word_byte};
@@ -61,11 +63,9 @@ pub(super) fn missing<V: Values + ?Sized>(template: &Template, values: &V, names
     let error = SqlError::new(SqlErrorKind::Missing, message).named(names.iter().copied());
     let slot = template.slots.iter().find(|slot| Some(template.slot_name(slot)) == names.first().copied());
     let Some(slot) = slot else { return error };
+    let known: HashSet<&str> = template.names.iter().map(|name| &**name).collect();
     let given = (0..values.len()).map(|index| values.name(index));
-    let near = near_match(
-        template.slot_name(slot),
-        given.filter(|name| !template.names.iter().any(|known| **known == **name)),
-    );
+    let near = near_match(template.slot_name(slot), given.filter(|name| !known.contains(name)));
     let hint = match near {
         Some(near) => Some(format!("a value named {} was given", quote(near))),
         None if slot.place == (Place::Items { behind_bracket: true }) => Some("a slice bound? write `\\:`".to_owned()),
@@ -77,11 +77,15 @@ pub(super) fn missing<V: Values + ?Sized>(template: &Template, values: &V, names
     error.at_span(template.sql(), slot.start, slot.end).hinted(hint)
 }
 
+/// How many names that are too many are looked for in the text.
+const HINTED: usize = 10;
+
 /// X3.
 pub(super) fn unused(template: &Template, names: &[&str]) -> SqlError {
     let (noun, verb) = if names.len() == 1 { ("value", "is") } else { ("values", "are") };
     let message = format!("{noun} {} {verb} not used by the SQL text", quote_all(names));
-    let mut hints = names.iter().filter_map(|name| dead_place(template.sql(), template.dialect(), name));
+    // Each is a pass over the text.
+    let mut hints = names.iter().take(HINTED).filter_map(|name| dead_place(template.sql(), template.dialect(), name));
     let hint = hints.next().unwrap_or_else(|| "`allow_unused` permits values that the text does not name".to_owned());
     SqlError::new(SqlErrorKind::Unused, message).named(names.iter().copied()).hinted(hint)
 }
