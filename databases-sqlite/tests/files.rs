@@ -103,6 +103,74 @@ async fn damage_found_later_breaks_the_connection() {
     assert_eq!((error.kind(), db.status()), (ErrorKind::Corrupt, Status::Broken));
 }
 
+/// Bytes of pages, changed at random: reads give rows or typed errors, and leave the file as it is.
+#[tokio::test]
+async fn damaged_pages_are_errors_and_reads_leave_them_alone() {
+    let dir = TempDir::new();
+    let db = connect(&dir.url("?journal_mode=delete")).await.unwrap();
+    let schema = "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT UNIQUE, c BLOB); CREATE INDEX i ON t (c); \
+                  CREATE VIEW v AS SELECT a, b FROM t; CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END";
+    db.run_script(schema).await.unwrap();
+    for n in 0..300 {
+        let row = params! { b: format!("row {n}"), c: vec![7_u8; n * 11 % 2500] };
+        db.exec_with("INSERT INTO t (b, c) VALUES (:b, :c)", row).await.unwrap();
+    }
+    db.close().await;
+    let good = std::fs::read(dir.file("test.db")).unwrap();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |n: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random >> 16).unwrap() % n
+    };
+    let (mut worked, mut failed) = (0, 0);
+    for round in 0..500 {
+        let mut bytes = good.clone();
+        match round % 3 {
+            // One page says what another says.
+            0 => {
+                let (from, to) = (below(good.len() / 4096) * 4096, below(good.len() / 4096) * 4096);
+                bytes.copy_within(from..from + 4096, to);
+            }
+            1 => (0..1 + below(40)).for_each(|_| bytes[below(good.len())] = u8::try_from(below(256)).unwrap()),
+            // Headers of pages, where the structure is.
+            _ => (0..4).for_each(|_| bytes[below(good.len() / 4096) * 4096 + below(40)] ^= 1 << below(8)),
+        }
+        std::fs::write(dir.file("test.db"), &bytes).unwrap();
+        let read = async {
+            let db = connect(&dir.url("?mode=ro")).await?;
+            let mut outcome = Ok(());
+            for sql in [
+                "SELECT * FROM t",
+                "SELECT count(*) FROM t WHERE b > 'row 2'",
+                "SELECT * FROM v ORDER BY b DESC",
+                "SELECT a FROM t WHERE c = x'0707'",
+                "SELECT * FROM sqlite_schema",
+                "PRAGMA integrity_check",
+            ] {
+                match db.rows(sql).await {
+                    Ok(rows) => rows.iter().for_each(|row| {
+                        (0..row.columns().len()).for_each(|index| drop(row.get::<databases_core::Value>(index)));
+                    }),
+                    Err(error) => outcome = Err(error),
+                }
+            }
+            db.close().await;
+            outcome
+        };
+        match tokio::time::timeout(Duration::from_secs(10), read).await.expect("reads end") {
+            Ok(()) => worked += 1,
+            Err(error) => {
+                assert_ne!(error.kind(), ErrorKind::Internal, "round {round}: {error:?}");
+                failed += 1;
+            }
+        }
+        assert!(std::fs::read(dir.file("test.db")).unwrap() == bytes, "round {round}: the file was written to");
+    }
+    assert!(worked > 10 && failed > 100, "{worked} worked, {failed} failed");
+}
+
 #[test]
 fn readers_go_on_while_a_transaction_writes() {
     on_both(|| async {

@@ -1,0 +1,118 @@
+//! Bytes of a server, damaged at random, over loopback: no hang, and typed errors. The driver panics on some of them; that
+//! must stay a panic of the one call, or of a task of ours, and never reach another connection.
+
+mod common;
+#[path = "../../tests/support/replay.rs"]
+mod replay;
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use common::{Conn, Rows, connect_to, request};
+use databases_core::backend::{Status, TransactionCommand as Tx};
+use databases_core::url::DatabaseUrl;
+use databases_core::{ErrorKind, Params, Result, TransactionOptions, params};
+use futures_util::FutureExt as _;
+use replay::{Random, Session, damage, record, say};
+use tokio::net::TcpListener;
+
+/// Packets of the client.
+fn asked(sent: &[u8]) -> usize {
+    let (mut at, mut count) = (0, 0);
+    while let Some([a, b, c, _]) = sent.get(at..at + 4) {
+        at += 4 + u32::from_le_bytes([*a, *b, *c, 0]) as usize;
+        if at > sent.len() {
+            break;
+        }
+        count += 1;
+    }
+    count
+}
+
+/// Values of many types, a transaction, an error, a script, a stream.
+async fn talk(conn: &Conn) -> Result<()> {
+    let values = "SELECT 1, 'text', 1.5, NULL, NOW(6), CAST('10:00' AS TIME), x'00ff', CAST(1 AS UNSIGNED), 1e10";
+    let mut rows = Rows::default();
+    conn.run(request(conn, values, Params::new())?, &mut rows).await?;
+    let _ = rows.values();
+    conn.transaction(Tx::Begin(TransactionOptions::new())).await?;
+    let _ = conn.run(request(conn, "SELECT :a FROM no_such_table", params! { a: 1 })?, &mut Rows::default()).await;
+    conn.transaction(Tx::Rollback).await?;
+    conn.run_script("SELECT 1; SELECT 2").await?;
+    let mut stream = conn.open_stream(request(conn, "SELECT 1 UNION SELECT 2", Params::new())?).await?;
+    let mut rows = Rows::default();
+    while let Some(batch) = stream.next().await? {
+        rows.0.push(batch);
+    }
+    let _ = rows.values();
+    conn.ping().await
+}
+
+fn at(url: &DatabaseUrl, port: u16) -> DatabaseUrl {
+    let url = url.with_host("127.0.0.1").unwrap().with_port(port).unwrap();
+    url.without_option("ssl-mode").without_option("sslmode").with_option("sslmode", "disable").unwrap()
+}
+
+async fn recorded(url: &DatabaseUrl) -> Session {
+    let server = format!("{}:{}", url.host().unwrap(), url.port().unwrap_or(3306));
+    let (port, session) = record(server, asked).await;
+    let conn = connect_to(&at(url, port)).await.unwrap();
+    talk(&conn).await.unwrap();
+    conn.close().await;
+    let session = session.lock().unwrap();
+    session.clone()
+}
+
+async fn try_sessions(sessions: u64) {
+    let Some(url) = common::url() else { return };
+    let recorded = recorded(&url).await;
+    assert!(recorded.len() >= 8, "{} answers are few", recorded.len());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = at(&url, listener.local_addr().unwrap().port());
+    let (mut refused, mut broke, mut worked, mut panicked) = (0, 0, 0, 0);
+    for seed in 0..=sessions {
+        let mut session = recorded.clone();
+        if seed > 0 {
+            damage(&mut session, &mut Random::new(seed));
+        }
+        let client = async {
+            // The pool catches it in the same way while it connects.
+            let conn = match AssertUnwindSafe(connect_to(&url)).catch_unwind().await {
+                Ok(Ok(conn)) => conn,
+                Ok(Err(error)) => {
+                    assert_ne!(error.kind(), ErrorKind::Internal, "seed {seed}: {error:?}");
+                    refused += 1;
+                    return;
+                }
+                Err(_) => {
+                    panicked += 1;
+                    return;
+                }
+            };
+            match AssertUnwindSafe(talk(&conn)).catch_unwind().await {
+                Ok(Ok(())) => worked += 1,
+                Ok(Err(error)) => {
+                    assert!(seed > 0, "the session as it was recorded: {error:?}");
+                    assert_ne!(error.kind(), ErrorKind::Internal, "seed {seed}: {error:?}");
+                    broke += 1;
+                }
+                Err(_) => {
+                    panicked += 1;
+                    assert_eq!(conn.status(), Status::Broken, "seed {seed}: nobody gets what a panic has left");
+                }
+            }
+            conn.close().await;
+        };
+        let both = async { tokio::join!(client, say(&listener, &session, asked)) };
+        tokio::time::timeout(Duration::from_secs(20), both).await.unwrap_or_else(|_| panic!("seed {seed} hangs"));
+    }
+    println!(
+        "{sessions} damaged sessions: {refused} refused, {broke} broke, {worked} worked, {panicked} panics of the driver"
+    );
+    assert!(refused > 0 && broke > 0 && worked > 1, "the damage is of all sorts");
+}
+
+#[tokio::test]
+async fn damaged_sessions_end_in_typed_errors_or_cost_their_connection() {
+    try_sessions(2_000).await;
+}
