@@ -126,3 +126,24 @@ mod types;
 
 pub use backend::MySql;
 pub use mysql_async;
+
+/// For this crate's own tests of what bytes can do, and the fuzz targets.
+#[doc(hidden)]
+pub mod __private {
+    use databases_core::{Result, Value, ValueRef};
+
+    use crate::options::ZeroDates;
+    use crate::types::{CellType, cell};
+
+    const KINDS: [CellType; 15] = {
+        use CellType::*;
+        [Int, UInt, Float, Double, Decimal, Text, Bytes, Json, Date, DateTime, Timestamp, Time, Bit, Null, Other]
+    };
+
+    /// Reads a cell of the `kind`th sort of column.
+    pub fn decode(kind: u8, value: &mysql_async::Value) -> Result<Value> {
+        let kind = KINDS[usize::from(kind) % KINDS.len()];
+        let zero_dates = if kind == CellType::Date { ZeroDates::Null } else { ZeroDates::Error };
+        cell(value, kind, &"".into(), zero_dates).map(ValueRef::to_value)
+    }
+}

@@ -93,7 +93,9 @@ async fn try_sessions(sessions: u64) {
                 Ok(Ok(())) => worked += 1,
                 Ok(Err(error)) => {
                     assert!(seed > 0, "the session as it was recorded: {error:?}");
-                    assert_ne!(error.kind(), ErrorKind::Internal, "seed {seed}: {error:?}");
+                    // A server that says that it did something else than it was told is nobody else's fault.
+                    let says_so = error.to_string().starts_with("the server reports");
+                    assert!(error.kind() != ErrorKind::Internal || says_so, "seed {seed}: {error:?}");
                     broke += 1;
                 }
                 Err(_) => {
