@@ -11,6 +11,7 @@ use databases_core::tls::{TlsMode, TlsOptions};
 use databases_core::url::{DatabaseUrl, UrlError, UrlOptions};
 use databases_core::{Error, ErrorKind, Result};
 use mysql_async::{Opts, OptsBuilder};
+use zeroize::Zeroizing;
 
 use crate::error;
 use crate::tls;
@@ -56,7 +57,7 @@ pub(crate) enum ZeroDates {
 pub(crate) struct Options {
     place: Place,
     user: Option<String>,
-    password: Option<String>,
+    password: Option<Zeroizing<String>>,
     database: Option<String>,
     pub(crate) tls: TlsOptions,
     allow_cleartext_password: bool,
@@ -80,7 +81,7 @@ impl Options {
         Ok(Self {
             place: place(url, options.take_str("socket"))?,
             user: url.username().map(str::to_owned),
-            password: url.password().map(str::to_owned),
+            password: url.password().map(|password| Zeroizing::new(password.to_owned())),
             database: url.database().map(str::to_owned),
             tls,
             allow_cleartext_password: options.take_bool("allow_cleartext_password")?.unwrap_or(false),
@@ -131,7 +132,7 @@ impl Options {
     pub(crate) async fn resolve(&self, password: Option<String>, client: Option<tls::Client>) -> Result<Opts> {
         let builder = OptsBuilder::default()
             .user(self.user.clone())
-            .pass(password.or_else(|| self.password.clone()))
+            .pass(password.or_else(|| self.password.as_deref().cloned()))
             .db_name(self.database.clone())
             // Otherwise the driver asks for `@@socket` and logs in again at that path on this machine.
             .prefer_socket(false)

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_postgres::CancelToken;
 use tokio_postgres::config::{ChannelBinding, Config};
+use zeroize::Zeroizing;
 
 use crate::connection::PgConnection;
 use crate::error;
@@ -89,6 +90,7 @@ fn wishes(options: &PgOptions) -> (Wish, Option<Wish>) {
 
 /// Opens a connection; also tells whether what it sends can be read on the way: no TLS, and another machine.
 pub(crate) async fn connect(options: &PgOptions, password: Option<String>) -> Result<(PgConnection, bool)> {
+    let password = password.map(Zeroizing::new);
     let password = password.as_ref().or(options.password.as_ref());
     let (first, second) = wishes(options);
     // Read even where it may turn out not to be needed: a file that is not there should not depend on the server.
@@ -115,7 +117,7 @@ fn is_about_encryption(error: &Error) -> bool {
 
 async fn attempt(
     options: &PgOptions,
-    password: Option<&String>,
+    password: Option<&Zeroizing<String>>,
     wish: Wish,
     client: Option<&tls::Client>,
 ) -> Result<(PgConnection, bool)> {
@@ -189,7 +191,7 @@ async fn open(place: &Place) -> Result<(Box<dyn Socket>, Address)> {
     })
 }
 
-fn config(options: &PgOptions, password: Option<&String>) -> Config {
+fn config(options: &PgOptions, password: Option<&Zeroizing<String>>) -> Config {
     let mut config = Config::new();
     AsItIs::configure(&mut config);
     config.user(&options.user).options(&options.startup_options).channel_binding(options.channel_binding);
@@ -200,7 +202,7 @@ fn config(options: &PgOptions, password: Option<&String>) -> Config {
         config.application_name(name);
     }
     if let Some(password) = password {
-        config.password(password);
+        config.password(password.as_str());
     }
     config
 }

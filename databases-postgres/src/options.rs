@@ -6,6 +6,7 @@ use databases_core::tls::{TlsMode, TlsOptions};
 use databases_core::url::{DatabaseUrl, UrlError, UrlOptions};
 use databases_core::{Error, ErrorKind, PoolOptions, Result};
 use tokio_postgres::config::ChannelBinding;
+use zeroize::Zeroizing;
 
 use crate::guard::Limits;
 
@@ -43,7 +44,7 @@ pub(crate) struct PgOptions {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) user: String,
-    pub(crate) password: Option<String>,
+    pub(crate) password: Option<Zeroizing<String>>,
     pub(crate) database: Option<String>,
     pub(crate) application_name: Option<String>,
     /// The startup parameter `options`: the user's, then the session defaults.
@@ -81,7 +82,7 @@ impl PgOptions {
             host,
             port,
             user,
-            password: url.password().map(str::to_owned),
+            password: url.password().map(|password| Zeroizing::new(password.to_owned())),
             database: url.database().filter(|name| !name.is_empty()).map(str::to_owned),
             application_name: options.take_str("application_name"),
             startup_options,

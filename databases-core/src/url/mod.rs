@@ -30,6 +30,8 @@ mod tests;
 
 use std::{fmt, str::FromStr};
 
+use zeroize::Zeroizing;
+
 use self::{error::REDACTED, text::Secrets};
 pub use self::{
     error::{UrlError, is_secret_key},
@@ -80,9 +82,9 @@ struct Server {
     database: Option<String>,
 }
 
-/// A text that Debug does not show.
+/// A text that Debug does not show, and that is wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-struct Secret(String);
+struct Secret(Zeroizing<String>);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -253,7 +255,7 @@ impl DatabaseUrl {
         let password = password.into();
         parse::no_nul(&password, "the password")?;
         self.change_server("password", |server| {
-            server.password = Some(Secret(password));
+            server.password = Some(Secret(password.into()));
             Ok(())
         })
     }

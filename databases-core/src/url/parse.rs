@@ -79,7 +79,7 @@ fn server(body: &str, query: &str) -> Result<Server, UrlError> {
     let database = decode(path, "the database")?;
     Ok(Server {
         username: Some(username).filter(|u| !u.is_empty()),
-        password: password.map(Secret),
+        password: password.map(|password| Secret(password.into())),
         hosts: match hosts {
             "" => Vec::new(),
             hosts => hosts.split(',').map(host).collect::<Result<_, _>>()?,

@@ -256,7 +256,7 @@ fn secrets_are_redacted_and_the_rest_still_parses() -> TestResult {
             assert!(!shown.contains("hunter2"), "{shown}");
         }
     }
-    assert_eq!(format!("{:?}", Secret("hunter2".to_owned())), "***");
+    assert_eq!(format!("{:?}", Secret("hunter2".to_owned().into())), "***");
     Ok(())
 }
 
