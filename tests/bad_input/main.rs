@@ -31,11 +31,8 @@ fn places() -> Vec<String> {
     let mut places = vec!["sqlite::memory:".to_owned(), format!("sqlite:///{}", scratch("places.db").display())];
     let servers = std::env::var("TEST_DATABASE_URLS").unwrap_or_default();
     // A build without a backend leaves its server out; `left_out` says so where the whole backend is missing.
-    let compiled_in = |url: &&str| match url.split(':').next().unwrap_or_default() {
-        "postgres" | "postgresql" => cfg!(feature = "postgres"),
-        "mysql" | "mariadb" => cfg!(feature = "mysql"),
-        _ => false,
-    };
+    let compiled_in = [("postgres", cfg!(feature = "postgres")), ("mysql", cfg!(feature = "mysql"))];
+    let compiled_in = |url: &&str| compiled_in.contains(&(backend_of(url), true));
     places.extend(servers.split(',').map(str::trim).filter(compiled_in).map(str::to_owned));
     places
 }
