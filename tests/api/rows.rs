@@ -61,7 +61,7 @@ async fn an_error_of_a_row_names_the_column_and_never_the_value() -> Result<()> 
     assert_eq!(error.to_string(), "column `text` (TEXT): NULL cannot be read as String");
     assert_eq!(error.hint(), Some("ask for Option<String>"));
     let error = db.fetch_val::<i64>("SELECT 's3cret' AS word", ()).await.unwrap_err();
-    assert_eq!(error.to_string(), "column `word`: text cannot be read as i64");
+    assert_eq!(error.to_string(), "column `word`: this text does not have the form of i64");
     let error = db.fetch_one::<(i64, i64)>("SELECT 1 AS only", ()).await.unwrap_err();
     assert_eq!(error.to_string(), "no column at index 1; the row has 1, counted from 0");
     Ok(())
