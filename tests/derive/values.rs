@@ -90,7 +90,7 @@ async fn newtypes_are_what_they_hold() -> Result<()> {
     assert_eq!(Id::<NeitherSendNorDefault>::from_value(ValueRef::Int(6))?.key, 6);
     assert_eq!(Name("a").into_value(), Value::Text("a".to_owned()));
     let mismatch = UserId::from_value(ValueRef::Text("secret")).unwrap_err();
-    assert_eq!(mismatch.to_string(), "text cannot be read as i64");
+    assert_eq!(mismatch.to_string(), "this text does not have the form of i64");
     Ok(())
 }
 
@@ -153,7 +153,7 @@ async fn an_unknown_value_is_an_error_that_lists_the_known_and_repeats_none() {
     );
     assert_eq!(
         error::<(Level,)>("SELECT 'x' AS level").await.to_string(),
-        "column `level`: text cannot be read as i16"
+        "column `level`: this text does not have the form of i16"
     );
     assert_eq!(
         error::<(Mood,)>("SELECT 1 AS mood").await.to_string(),
