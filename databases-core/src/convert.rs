@@ -237,6 +237,9 @@ macro_rules! texts {
             fn from_value(value: ValueRef<'_>) -> Result<Self> {
                 match value {
                     ValueRef::Text(v) | ValueRef::Json(v) => Ok(v.to_owned().into()),
+                    ValueRef::Other { is_text: true, .. } => {
+                        value.other_text().map(|v| v.to_owned().into()).ok_or_else(not_utf8)
+                    }
                     ValueRef::Bytes(v) if std::str::from_utf8(v).is_err() => Err(not_utf8()),
                     _ => Err(mismatch::<Self>(&value)),
                 }

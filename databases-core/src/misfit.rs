@@ -48,7 +48,8 @@ pub fn unparsable<T>(value: &ValueRef<'_>) -> Error {
 /// The type that reads every value of this sort; none for NULL and for what has no type here.
 fn natural(value: &ValueRef<'_>) -> Option<&'static str> {
     Some(match value {
-        ValueRef::Null | ValueRef::Other { .. } => return None,
+        ValueRef::Null | ValueRef::Other { is_text: false, .. } => return None,
+        ValueRef::Other { is_text: true, .. } => "String",
         ValueRef::Bool(_) => "bool",
         ValueRef::Int(_) => "i64",
         ValueRef::UInt(_) => "u64",
@@ -106,7 +107,8 @@ mod tests {
         let parsed = |text: &str| text.parse::<Decimal>().unwrap();
         let record = || Value::Array(Box::new(crate::Array::record(vec![Value::Int(1)])));
         let at: crate::types::DateTime = "2024-02-29 01:02:03".parse().unwrap();
-        let other = crate::Other { type_name: "point".into(), bytes: vec![1] };
+        let other =
+            |is_text| Value::Other(Box::new(crate::Other { type_name: "bit".into(), bytes: b"101".to_vec(), is_text }));
         for ((said, hint), (message, advice)) in [
             (refusal::<i64>(None::<i64>), ("NULL cannot be read as i64", "ask for Option<i64>")),
             (refusal::<String>(5), ("an integer cannot be read as String", "ask for i64, or cast it in SQL")),
@@ -175,7 +177,18 @@ mod tests {
                 ("a range cannot be read as i64", "ask for types::Range<T>, or cast it in SQL"),
             ),
             (
-                refusal::<i64>(Value::Other(Box::new(other))),
+                refusal::<i64>(other(true)),
+                ("a value of another type cannot be read as i64", "ask for String, or cast it in SQL"),
+            ),
+            (
+                refusal::<String>(other(false)),
+                (
+                    "a value of another type cannot be read as String",
+                    "cast it in SQL to a type such as text, or read its bytes with `Row::get_raw`",
+                ),
+            ),
+            (
+                refusal::<i64>(other(false)),
                 (
                     "a value of another type cannot be read as i64",
                     "cast it in SQL to a type such as text, or read its bytes with `Row::get_raw`",

@@ -13,7 +13,7 @@
 //! | JSON | the document itself; an error if it holds a number that serde_json would round |
 //! | arrays, records | sequences |
 //! | ranges | `{"lower": 1, "upper": 5, "bounds": "[)"}`, null for no bound; `"empty"` |
-//! | [`Value::Other`] | an error: cast it in SQL |
+//! | [`Value::Other`] | the server's text of it; an error where that is not known: cast it in SQL |
 //!
 //! The value's own type decides, as the server says it. SQLite knows no dates, booleans, decimals or JSON, and MySQL no
 //! booleans: what it stores instead is what is written. Errors name the column and never hold a value.
@@ -62,7 +62,7 @@ impl Serialize for Row {
 fn check(cell: &ValueRef<'_>) -> Result<(), Error> {
     match cell {
         ValueRef::Json(_) => serde_json::Value::from_value(cell.clone()).map(drop),
-        ValueRef::Other { type_name, .. } => Err(formless(type_name)),
+        ValueRef::Other { type_name, .. } if cell.other_text().is_none() => Err(formless(type_name)),
         ValueRef::Array(array) => array.items().iter().try_for_each(|item| check(&item.as_ref())),
         _ => Ok(()),
     }
@@ -108,7 +108,10 @@ impl Serialize for ValueRef<'_> {
                 Err(error) => Err(S::Error::custom(error)),
             },
             Self::Array(array) => array.serialize(serializer),
-            Self::Other { type_name, .. } => Err(S::Error::custom(formless(type_name))),
+            Self::Other { type_name, .. } => match self.other_text() {
+                Some(text) => serializer.serialize_str(text),
+                None => Err(S::Error::custom(formless(type_name))),
+            },
         }
     }
 }
@@ -283,7 +286,7 @@ mod tests {
     }
 
     fn other() -> Value {
-        Value::Other(Box::new(Other { type_name: "point".into(), bytes: b"hunter2".to_vec() }))
+        Value::Other(Box::new(Other { type_name: "point".into(), bytes: b"hunter2".to_vec(), is_text: false }))
     }
 
     #[test]

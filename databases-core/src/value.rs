@@ -4,6 +4,7 @@
 //! the server said; what a caller gets is decided by the Rust type that is asked for (see [`FromValue`]).
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::array::Array;
 use crate::error::Result;
@@ -170,15 +171,15 @@ impl Value {
             Self::Uuid(v) => ValueRef::Uuid(*v),
             Self::Json(v) => ValueRef::Json(v.as_str()),
             Self::Array(v) => ValueRef::Array(v.clone()),
-            Self::Other(v) => ValueRef::Other { type_name: &v.type_name, bytes: &v.bytes },
-            Self::Refused(v) => ValueRef::Other { type_name: &v.class, bytes: &[] },
+            Self::Other(v) => ValueRef::Other { type_name: &v.type_name, bytes: &v.bytes, is_text: v.is_text },
+            Self::Refused(v) => ValueRef::Other { type_name: &v.class, bytes: &[], is_text: false },
         }
     }
 }
 
 /// A server's name of a type, behind one pointer, which keeps [`ValueRef`] small.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TypeName(Box<str>);
+pub struct TypeName(Arc<str>);
 
 impl TypeName {
     /// The name.
@@ -188,7 +189,7 @@ impl TypeName {
     }
 }
 
-impl<T: Into<Box<str>>> From<T> for TypeName {
+impl<T: Into<Arc<str>>> From<T> for TypeName {
     fn from(name: T) -> Self {
         Self(name.into())
     }
@@ -203,12 +204,28 @@ impl std::ops::Deref for TypeName {
 }
 
 /// A value of a type that [`Value`] has no variant for.
+///
+/// The server's text of it reads as `String`, and as no number or date: `10110011` of a `bit(8)` is neither.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Other {
     /// The server's name of the type.
     pub type_name: TypeName,
     /// The value as the server sent it.
     pub bytes: Vec<u8>,
+    /// Whether the bytes are the server's text of the value, and not its binary form.
+    pub is_text: bool,
+}
+
+impl Other {
+    /// The server's text of the value, if that is what the server sent.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        text_of(&self.bytes, self.is_text)
+    }
+}
+
+fn text_of(bytes: &[u8], is_text: bool) -> Option<&str> {
+    is_text.then(|| std::str::from_utf8(bytes).ok()).flatten()
 }
 
 impl fmt::Debug for Other {
@@ -289,12 +306,22 @@ pub enum ValueRef<'a> {
         type_name: &'a TypeName,
         /// The value as the server sent it.
         bytes: &'a [u8],
+        /// Whether the bytes are the server's text of the value, and not its binary form.
+        is_text: bool,
     },
 }
 
 const _: () = assert!(size_of::<ValueRef<'_>>() <= 32);
 
-impl ValueRef<'_> {
+impl<'a> ValueRef<'a> {
+    /// The text of a [`ValueRef::Other`], if that is what the server sent.
+    pub(crate) fn other_text(&self) -> Option<&'a str> {
+        match self {
+            Self::Other { bytes, is_text, .. } => text_of(bytes, *is_text),
+            _ => None,
+        }
+    }
+
     /// Whether this is SQL NULL.
     #[must_use]
     pub fn is_null(&self) -> bool {
@@ -321,8 +348,8 @@ impl ValueRef<'_> {
             Self::Uuid(v) => Value::Uuid(v),
             Self::Json(v) => Value::Json(JsonText::new(v)),
             Self::Array(v) => Value::Array(v),
-            Self::Other { type_name, bytes } => {
-                Value::Other(Box::new(Other { type_name: type_name.clone(), bytes: bytes.to_vec() }))
+            Self::Other { type_name, bytes, is_text } => {
+                Value::Other(Box::new(Other { type_name: type_name.clone(), bytes: bytes.to_vec(), is_text }))
             }
         }
     }

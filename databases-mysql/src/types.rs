@@ -298,7 +298,7 @@ fn bytes_cell<'a>(
             day_cell(fields, time_of_day, kind, zero_dates)?
         }
         CellType::Time => time(time_text(bytes).ok_or_else(malformed)?),
-        CellType::Null | CellType::Other => ValueRef::Other { type_name, bytes },
+        CellType::Null | CellType::Other => ValueRef::Other { type_name, bytes, is_text: false },
     })
 }
 

@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use databases_core::{Codecs, Error, ErrorKind, Result};
+use databases_core::{Arg, Codecs, Error, ErrorKind, Result};
 use hashlink::LruCache;
 use tokio_postgres::Statement;
 use tokio_postgres::types::Type;
 
 use crate::batch::Plan;
-use crate::encode::Param;
+use crate::encode::{Encoded, Param, check_intervals};
 use crate::formats::Formats;
+use crate::session::Session;
 
 /// A statement that the server has parsed. Dropping the last reference closes it there.
 #[derive(Debug)]
@@ -43,6 +44,16 @@ impl Prepared {
         }
         let has_fitted = AtomicBool::new(false);
         Ok(Arc::new(Self { statement, params, plan, has_text, types: types.into(), has_fitted }))
+    }
+
+    /// Writes the arguments.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Encoded::new`], and `Encode` for what the server of this session has no value for.
+    pub(crate) fn encode(&self, args: &[Arg], session: &Session) -> Result<Encoded> {
+        check_intervals(args, || session.guard.server_version())?;
+        Encoded::new(args, &self.params)
     }
 }
 

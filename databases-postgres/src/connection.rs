@@ -126,7 +126,7 @@ impl PgConnection {
         check(request)?;
         loop {
             let prepared = self.prepare(&request.sql, &request.args, request.prepared).await?;
-            let error = match Encoded::new(&request.args, &prepared.params) {
+            let error = match prepared.encode(&request.args, &self.session) {
                 Ok(encoded) => {
                     prepared.has_fitted.store(true, Relaxed);
                     return Ok((prepared, encoded));

@@ -117,7 +117,7 @@ async fn round<'a>(
             .await;
         match pull(requests, index + 1) {
             Ok(Some(next)) if next.sql == sql && prepared.serves(&next.args) => {
-                encoded = match Encoded::new(&next.args, &prepared.params) {
+                encoded = match prepared.encode(&next.args, flight.session) {
                     Ok(encoded) => encoded,
                     Err(error) => {
                         // An earlier row's error goes first.

@@ -19,10 +19,14 @@ pub(super) struct Prefixed {
 impl Prefixed {
     /// Reads the text of a cell.
     pub(super) fn read<T>(value: &ValueRef<'_>) -> Result<Self> {
-        match value {
-            ValueRef::Text(text) => Self::from_text(text).ok_or_else(|| unparsable::<T>(value)),
-            _ => Err(mismatch::<T>(value)),
-        }
+        let text = match value {
+            ValueRef::Text(text) => Some(*text),
+            // PostgreSQL's own types of addresses.
+            ValueRef::Other { type_name, .. } if matches!(type_name.as_str(), "inet" | "cidr") => value.other_text(),
+            _ => None,
+        };
+        let text = text.ok_or_else(|| mismatch::<T>(value))?;
+        Self::from_text(text).ok_or_else(|| unparsable::<T>(value))
     }
 
     /// `address` or `address/bits`.

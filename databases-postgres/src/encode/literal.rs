@@ -1,4 +1,5 @@
-//! What goes to the server as its own text: arrays of what only it can read, and numbers of what it calls by names.
+//! What goes to the server as its own text: arrays of what only it can read, numbers of what it calls by names, and
+//! `oidvector` and `int2vector`, which have no binary form when they are empty.
 //!
 //! <https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO>
 
@@ -7,21 +8,44 @@ use std::io::Write as _;
 use databases_core::{Array, ArrayShape, Result, Value};
 
 use super::problem::Problem;
-use super::scalar::put_text;
-use crate::types::MAX_DIMENSIONS;
+use super::scalar::{inexact, put_text};
+use crate::types::{Codec, MAX_DIMENSIONS};
 
-/// Writes an integer as its digits.
-pub(super) fn put_number(value: &Value, out: &mut Vec<u8>) -> Result<(), Problem> {
-    match value {
-        Value::Int(value) => write!(out, "{value}"),
-        Value::UInt(value) => write!(out, "{value}"),
+/// Writes an integer as its digits, which the server would cut off: `regclass` takes 2^32 for 0, `xid8` -1 for 2^64-1.
+pub(super) fn put_number(value: &Value, max: u64, out: &mut Vec<u8>) -> Result<(), Problem> {
+    let number = match value {
+        Value::Int(value) => u64::try_from(*value).map_err(inexact)?,
+        Value::UInt(value) => *value,
         _ => return Err(Problem::Kind),
+    };
+    if number > max {
+        return Err(Problem::Inexact);
     }
-    .map_err(|_| Problem::Kind)
+    write!(out, "{number}").map_err(inexact)
 }
 
-/// Writes an array of text.
-pub(super) fn put_array(array: &Array, delimiter: u8, out: &mut Vec<u8>) -> Result<(), Problem> {
+/// Writes the numbers of an `oidvector` or `int2vector`.
+pub(super) fn put_vector(codec: &Codec, array: &Array, out: &mut Vec<u8>) -> Result<(), Problem> {
+    for (index, item) in array.items().iter().enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        let part = |problem: Problem| problem.of_part(format!("item {index}"));
+        let Value::Int(number) = item else { return Err(part(Problem::Kind)) };
+        let fits = match codec {
+            Codec::Int2 => i16::try_from(*number).is_ok(),
+            _ => u32::try_from(*number).is_ok(),
+        };
+        if !fits {
+            return Err(part(Problem::Inexact));
+        }
+        write!(out, "{number}").map_err(inexact)?;
+    }
+    Ok(())
+}
+
+/// Writes an array of text; of numbers as well where `codec`, that of the items, is one of numbers.
+pub(super) fn put_array(array: &Array, codec: &Codec, delimiter: u8, out: &mut Vec<u8>) -> Result<(), Problem> {
     if !array.lower_bounds().is_empty() {
         let mut dimension = Some(array);
         for lower in array.lower_bounds() {
@@ -32,7 +56,7 @@ pub(super) fn put_array(array: &Array, delimiter: u8, out: &mut Vec<u8>) -> Resu
         }
         out.push(b'=');
     }
-    put_dimension(array, delimiter, 1, out)
+    put_dimension(array, codec, delimiter, 1, out)
 }
 
 fn inner(value: &Value) -> Option<&Array> {
@@ -43,7 +67,7 @@ fn inner(value: &Value) -> Option<&Array> {
 }
 
 // The server sees by itself whether the arrays are of one length.
-fn put_dimension(array: &Array, delimiter: u8, depth: usize, out: &mut Vec<u8>) -> Result<(), Problem> {
+fn put_dimension(array: &Array, codec: &Codec, delimiter: u8, depth: usize, out: &mut Vec<u8>) -> Result<(), Problem> {
     if depth > MAX_DIMENSIONS {
         return Err(Problem::Dimensions);
     }
@@ -53,13 +77,18 @@ fn put_dimension(array: &Array, delimiter: u8, depth: usize, out: &mut Vec<u8>) 
             out.push(delimiter);
         }
         match (item, inner(item)) {
-            (_, Some(inner)) => put_dimension(inner, delimiter, depth + 1, out),
+            (_, Some(inner)) => put_dimension(inner, codec, delimiter, depth + 1, out),
             (Value::Null, _) => {
                 out.extend_from_slice(b"NULL");
                 Ok(())
             }
             (Value::Text(text), _) => put_quoted(text, out),
-            (value, _) => put_number(value, out),
+            (Value::Other(other), _) => other.text().ok_or(Problem::Kind).and_then(|text| put_quoted(text, out)),
+            (value, _) => match codec {
+                Codec::Numbered(max) => put_number(value, *max, out),
+                Codec::Oid => put_number(value, u32::MAX.into(), out),
+                _ => Err(Problem::Kind),
+            },
         }
         .map_err(|problem| problem.of_part(format!("item {index}")))?;
     }

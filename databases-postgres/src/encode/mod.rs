@@ -13,7 +13,8 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::BytesMut;
-use databases_core::{Arg, Array, ArrayShape, Codecs, Error, ErrorKind, Result, Value};
+use databases_core::types::{DateTime, Timestamp};
+use databases_core::{Arg, Array, ArrayShape, Codecs, Error, ErrorKind, Result, Value, ValueKind};
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
 use problem::Problem;
@@ -141,23 +142,43 @@ impl ToSql for Ready<'_> {
 /// Writes a value that is not NULL, in the format that is returned.
 fn encode(codec: &Codec, ty: &Type, value: &Value, out: &mut Vec<u8>) -> Result<Format, Problem> {
     match (codec, value) {
+        (_, Value::Other(other)) if other.is_text => {
+            let text = other.text().filter(|_| reads_text(codec) || matches!(codec, Codec::Text));
+            put_text(text.ok_or(Problem::Kind)?, out)?;
+            return Ok(Format::Text);
+        }
         (_, Value::Other(other)) if other.type_name.as_str() == ty.name() => out.extend_from_slice(&other.bytes),
         // The server reads the text of what only it knows, and of what has items: `{1,2}`, `[1,5)`.
         (_, Value::Text(text)) if reads_text(codec) => {
             put_text(text, out)?;
             return Ok(Format::Text);
         }
-        (Codec::Numbered, Value::Int(_) | Value::UInt(_)) => {
-            literal::put_number(value, out)?;
+        (Codec::Numbered(max), Value::Int(_) | Value::UInt(_)) => {
+            literal::put_number(value, *max, out)?;
             return Ok(Format::Text);
         }
-        (Codec::Literal(delimiter), Value::Array(array)) => {
-            literal::put_array(array, *delimiter, out)?;
+        (Codec::Literal(items), Value::Array(array)) => {
+            literal::put_array(array, &items.codec, items.delimiter, out)?;
+            return Ok(Format::Text);
+        }
+        (Codec::Array(element), Value::Array(array)) if matches!(*ty, Type::OID_VECTOR | Type::INT2_VECTOR) => {
+            literal::put_vector(&element.codec, array, out)?;
             return Ok(Format::Text);
         }
         (Codec::Array(element), Value::Array(array)) if reads_text(&element.codec) && holds_text(array) => {
-            literal::put_array(array, b',', out)?;
+            literal::put_array(array, &element.codec, b',', out)?;
             return Ok(Format::Text);
+        }
+        (_, Value::Text(text)) if is_time(codec) => {
+            let start = out.len();
+            match nested::put(codec, value, out) {
+                Err(Problem::Form) if !would_be_cut(codec, text) => {
+                    out.truncate(start);
+                    put_text(text, out)?;
+                    return Ok(Format::Text);
+                }
+                result => result?,
+            }
         }
         _ => nested::put(codec, value, out)?,
     }
@@ -167,7 +188,45 @@ fn encode(codec: &Codec, ty: &Type, value: &Value, out: &mut Vec<u8>) -> Result<
 /// Whether a text for this type is the server's text of the value.
 fn reads_text(codec: &Codec) -> bool {
     codec.is_nested()
-        || matches!(codec, Codec::Other | Codec::Numbered | Codec::Literal(_) | Codec::Custom(_) | Codec::Oid)
+        || matches!(codec, Codec::Other | Codec::Numbered(_) | Codec::Literal(_) | Codec::Custom(_) | Codec::Oid)
+}
+
+/// Whether the server knows more forms of text for this type than are read here: `1 day 2 hours`, `now`, `Feb 29 2024`.
+fn is_time(codec: &Codec) -> bool {
+    matches!(codec, Codec::Date | Codec::Time | Codec::Timestamp | Codec::Timestamptz | Codec::Interval)
+}
+
+/// Whether the server would drop a part of this text without a word: a time of day, a date or a zone.
+fn would_be_cut(codec: &Codec, text: &str) -> bool {
+    let is_moment = |text: &str| text.parse::<DateTime>().is_ok() || text.parse::<Timestamp>().is_ok();
+    match codec {
+        Codec::Date | Codec::Timestamp => is_moment(text),
+        Codec::Time => is_moment(text) || is_moment(&format!("2000-01-01 {text}")),
+        _ => false,
+    }
+}
+
+/// Refuses infinite intervals, which servers before version 17 take for the greatest finite one.
+pub(crate) fn check_intervals(args: &[Arg], server_version: impl FnOnce() -> String) -> Result<()> {
+    let Some(index) = args.iter().position(|arg| holds_infinite_interval(&arg.value)) else { return Ok(()) };
+    let version = server_version();
+    let major: Option<u32> = version.split(|c: char| !c.is_ascii_digit()).next().and_then(|major| major.parse().ok());
+    if major.is_none_or(|major| major >= 17) {
+        return Ok(());
+    }
+    let message = format!("parameter ${}: an infinite interval cannot be bound on PostgreSQL {version}", index + 1);
+    Err(Error::new(ErrorKind::Encode, message).with_hint("PostgreSQL has infinite intervals from version 17 on"))
+}
+
+fn holds_infinite_interval(value: &Value) -> bool {
+    match value {
+        Value::Interval(interval) => !interval.is_finite(),
+        Value::Array(array) => {
+            matches!(array.element_kind(), ValueKind::Any | ValueKind::Array | ValueKind::Interval)
+                && array.items().iter().any(holds_infinite_interval)
+        }
+        _ => false,
+    }
 }
 
 /// Whether the first item that is neither NULL nor an array is text.

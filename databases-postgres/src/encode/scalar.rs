@@ -22,6 +22,7 @@ pub(super) fn put_scalar(codec: &Codec, value: &Value, out: &mut Vec<u8>) -> Res
         Codec::Text => match value {
             Value::Text(text) => put_text(text, out)?,
             Value::Json(json) => put_text(json.as_str(), out)?,
+            Value::Other(other) => put_text(other.text().ok_or(Problem::Kind)?, out)?,
             _ => return Err(Problem::Kind),
         },
         Codec::Char => match value {
@@ -64,7 +65,7 @@ pub(super) fn put_scalar(codec: &Codec, value: &Value, out: &mut Vec<u8>) -> Res
         | Codec::Record
         | Codec::Hstore
         | Codec::Other
-        | Codec::Numbered
+        | Codec::Numbered(_)
         | Codec::Literal(_) => return Err(Problem::Kind),
     }
     Ok(())
@@ -91,7 +92,11 @@ fn encode_time(codec: &Codec, value: &Value, out: &mut Vec<u8>) -> Result<(), Pr
             put_bytes(out, parse::<Timestamp>(text)?.micros_since_2000().to_be_bytes());
         }
         (Codec::Interval, Value::Interval(interval)) => put_interval(*interval, out),
-        (Codec::Interval, Value::Text(text)) => put_interval(parse::<Interval>(text)?, out),
+        // Not every server has infinite ones; it says so itself where it reads them.
+        (Codec::Interval, Value::Text(text)) => match parse::<Interval>(text)? {
+            interval if interval.is_finite() => put_interval(interval, out),
+            _ => return Err(Problem::Form),
+        },
         _ => return Err(Problem::Kind),
     }
     Ok(())
@@ -126,7 +131,12 @@ fn double(value: &Value) -> Result<f64, Problem> {
         Value::UInt(value) => exact_double(*value as f64, i128::from(*value)),
         Value::Decimal(value) if value.is_nan() => Ok(f64::NAN),
         Value::Decimal(value) => value.to_f64_exact().ok_or(Problem::Inexact),
-        Value::Text(text) => parse(text),
+        Value::Text(text) => {
+            let double: f64 = parse(text)?;
+            // Digits that stand for a number out of range.
+            let is_number = text.bytes().any(|byte| byte.is_ascii_digit());
+            if double.is_infinite() && is_number { Err(Problem::Inexact) } else { Ok(double) }
+        }
         _ => Err(Problem::Kind),
     }
 }

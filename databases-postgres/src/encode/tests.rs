@@ -37,6 +37,11 @@ fn array(items: Vec<Value>, kind: ValueKind) -> Value {
     Value::Array(Box::new(Array::new(items, kind)))
 }
 
+fn foreign(type_name: &str, text: &str) -> Value {
+    let other = databases_core::Other { type_name: type_name.into(), bytes: text.into(), is_text: true };
+    Value::Other(Box::new(other))
+}
+
 fn pair() -> Type {
     let fields = vec![Field::new("a".into(), Type::INT4), Field::new("b".into(), Type::NUMERIC_ARRAY)];
     Type::new("pair".into(), 99_990, Kind::Composite(fields), "public".into())
@@ -140,7 +145,41 @@ fn what_does_not_fit_is_refused_without_its_value() {
         (Type::TEXT, Value::Int(1), "parameter $1: an integer cannot be bound as text"),
         (Type::TEXT, text("hunter2\0"), "parameter $1: text with a NUL cannot be bound as text"),
         (Type::BYTEA, text(secret), "parameter $1: text cannot be bound as bytea"),
-        (Type::DATE, text(secret), "parameter $1: this text does not have the form of date"),
+        (Type::DATE, text("2024-02-29 12:30:00"), "parameter $1: this text does not have the form of date"),
+        (Type::DATE, text("2024-02-29T12:30:00Z"), "parameter $1: this text does not have the form of date"),
+        (Type::TIME, text("2024-02-29 12:30:00"), "parameter $1: this text does not have the form of time"),
+        (Type::TIME, text("12:30:00+02"), "parameter $1: this text does not have the form of time"),
+        (
+            Type::TIMESTAMP,
+            text("2024-02-29 12:30:00+02"),
+            "parameter $1: this text does not have the form of timestamp",
+        ),
+        (Type::FLOAT8, text("1e400"), "parameter $1: text does not fit float8 exactly"),
+        (Type::XID8, Value::Int(-1), "parameter $1: an integer does not fit xid8 exactly"),
+        (Type::REGCLASS, Value::Int(-1), "parameter $1: an integer does not fit regclass exactly"),
+        (Type::REGTYPE, Value::UInt(u64::MAX), "parameter $1: an integer does not fit regtype exactly"),
+        (Type::REGROLE, Value::Int(1 << 32), "parameter $1: an integer does not fit regrole exactly"),
+        (
+            Type::REGCLASS_ARRAY,
+            array(vec![Value::Int(1 << 32)], ValueKind::Int),
+            "parameter $1: item 0 of an array does not fit exactly in _regclass",
+        ),
+        (
+            Type::BIT_ARRAY,
+            array(vec![Value::Int(101)], ValueKind::Int),
+            "parameter $1: item 0 of an array cannot be bound in _bit",
+        ),
+        (
+            Type::INT2_VECTOR,
+            array(vec![Value::Int(1), Value::Int(1 << 15)], ValueKind::Int),
+            "parameter $1: item 1 of an array does not fit exactly in int2vector",
+        ),
+        (
+            Type::OID_VECTOR,
+            array(vec![Value::Null], ValueKind::Int),
+            "parameter $1: item 0 of an array cannot be bound in oidvector",
+        ),
+        (Type::INT4, foreign("bit", "101"), "parameter $1: a value of another type cannot be bound as int4"),
         (Type::CHAR, text("xy"), "parameter $1: this text does not have the form of char"),
         (Type::INET, Value::Int(1), "parameter $1: an integer cannot be bound as inet"),
         (
@@ -206,8 +245,53 @@ fn the_server_reads_the_text_of_what_only_it_knows() {
     for ty in [Type::INET, Type::INT4_RANGE, Type::INT4_ARRAY, Type::REGCLASS] {
         assert_eq!(bytes(&ty, text("x")).unwrap(), (Some(b"x".to_vec()), false));
     }
-    let other = databases_core::Other { type_name: "inet".into(), bytes: vec![2, 32] };
+    for (ty, forms) in [
+        (Type::INTERVAL, &["1 day", "infinity", ""][..]),
+        (Type::DATE, &["now", "29 Feb 2024"]),
+        (Type::TIME, &["noon"]),
+        (Type::TIMESTAMP, &["epoch"]),
+        (Type::TIMESTAMPTZ, &["2024-02-29 12:30 Europe/Rome"]),
+    ] {
+        for form in forms {
+            assert_eq!(bytes(&ty, text(form)).unwrap(), (Some(form.as_bytes().to_vec()), false), "{ty}");
+        }
+    }
+    for ty in [Type::INET, Type::TEXT, Type::CIDR] {
+        assert_eq!(bytes(&ty, foreign("inet", "::1")).unwrap(), (Some(b"::1".to_vec()), false));
+    }
+    let other = databases_core::Other { type_name: "inet".into(), bytes: vec![2, 32], is_text: false };
     assert_eq!(bytes(&Type::INET, Value::Other(Box::new(other))).unwrap(), (Some(vec![2, 32]), true));
+}
+
+#[test]
+fn vectors_go_as_their_text_which_has_a_form_of_none() {
+    for (numbers, expected) in [(&[][..], ""), (&[1, 2, 4_294_967_295], "1 2 4294967295")] {
+        let numbers = array(numbers.iter().copied().map(Value::Int).collect(), ValueKind::Int);
+        assert_eq!(bytes(&Type::OID_VECTOR, numbers).unwrap(), (Some(expected.as_bytes().to_vec()), false));
+    }
+    let negative = array(vec![Value::Int(-1)], ValueKind::Int);
+    assert_eq!(bytes(&Type::INT2_VECTOR, negative).unwrap(), (Some(b"-1".to_vec()), false));
+}
+
+#[test]
+fn infinite_intervals_are_refused_where_the_server_has_none() {
+    let interval = Value::Interval(Interval::NEG_INFINITY);
+    for held in [
+        interval.clone(),
+        array(vec![Value::Null, interval.clone()], ValueKind::Interval),
+        Value::Array(Box::new(Array::record(vec![array(vec![interval], ValueKind::Interval)]))),
+    ] {
+        let args = [value(text("hunter2")), value(held)];
+        let error = check_intervals(&args, || "15.18 (Debian 15.18-0)".to_owned()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Encode);
+        let says = "parameter $2: an infinite interval cannot be bound on PostgreSQL 15.18 (Debian 15.18-0)";
+        assert_eq!(error.to_string(), says);
+        for version in ["17beta1", "18.4 (Debian)", ""] {
+            assert!(check_intervals(&args, || version.to_owned()).is_ok(), "{version}");
+        }
+    }
+    let finite = [value(Value::Interval(Interval::new(1, 2, 3))), value(array(vec![Value::Int(1)], ValueKind::Int))];
+    assert!(check_intervals(&finite, || "15.18".to_owned()).is_ok());
 }
 
 #[test]

@@ -2,15 +2,16 @@
 //!
 //! <https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO>
 
-use databases_core::{Array, Result, Value, ValueKind};
+use databases_core::{Array, Other, Result, Value, ValueKind};
 
 use super::nested::MAX_DIMENSIONS;
 use super::reader::{Room, malformed};
+use super::{Codec, Items};
 
-/// Reads the items of an array as text.
-pub(super) fn array(text: &str, delimiter: u8, room: Room) -> Result<Array> {
+/// Reads the items of an array, each as its text.
+pub(super) fn array(text: &str, items: &Items, room: Room) -> Result<Array> {
     let (bounds, body) = bounds(text)?;
-    let mut parser = Parser { text: body, at: 0, delimiter, room };
+    let mut parser = Parser { text: body, at: 0, items, room };
     let array = parser.dimension(0)?;
     if parser.at == body.len() { Ok(array.with_lower_bounds(&bounds)) } else { Err(malformed()) }
 }
@@ -36,13 +37,26 @@ fn bounds(text: &str) -> Result<(Vec<i32>, &str)> {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
-    delimiter: u8,
+    items: &'a Items,
     room: Room,
 }
 
 impl Parser<'_> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn kind(&self) -> ValueKind {
+        self.items.codec.item_kind()
+    }
+
+    fn item(&mut self, text: String) -> Result<Value> {
+        if let Codec::Numbered(_) = self.items.codec {
+            return Ok(Value::Text(text));
+        }
+        self.room.take(size_of::<Other>())?;
+        let other = Other { type_name: self.items.type_name.clone(), bytes: text.into_bytes(), is_text: true };
+        Ok(Value::Other(Box::new(other)))
     }
 
     /// Reads from one brace to the other.
@@ -55,20 +69,23 @@ impl Parser<'_> {
         let mut items = Vec::with_capacity(1);
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(Array::new(Vec::new(), ValueKind::Text));
+            return Ok(Array::new(Vec::new(), self.kind()));
         }
         loop {
             let item = match self.peek() {
                 Some(b'{') => Value::Array(Box::new(self.dimension(depth + 1)?)),
-                Some(b'"') => Value::Text(self.quoted()?),
+                Some(b'"') => {
+                    let text = self.quoted()?;
+                    self.item(text)?
+                }
                 _ => self.plain()?,
             };
             items.push(item);
             let next = self.peek();
             self.at += 1;
             match next {
-                Some(b'}') => return Ok(Array::new(items, ValueKind::Text)),
-                Some(byte) if byte == self.delimiter => self.room.take(size_of::<Value>())?,
+                Some(b'}') => return Ok(Array::new(items, self.kind())),
+                Some(byte) if byte == self.items.delimiter => self.room.take(size_of::<Value>())?,
                 _ => return Err(malformed()),
             }
         }
@@ -105,13 +122,13 @@ impl Parser<'_> {
     /// Reads an item without quotes: such a NULL is no text.
     fn plain(&mut self) -> Result<Value> {
         let rest = &self.text[self.at..];
-        let end = |byte: u8| byte == self.delimiter || matches!(byte, b'{' | b'}' | b'"' | b'\\');
+        let end = |byte: u8| byte == self.items.delimiter || matches!(byte, b'{' | b'}' | b'"' | b'\\');
         let len = rest.bytes().position(end).unwrap_or(rest.len());
         self.at += len;
         match &rest[..len] {
             "" => Err(malformed()),
             text if text.eq_ignore_ascii_case("NULL") => Ok(Value::Null),
-            text => Ok(Value::Text(text.to_owned())),
+            text => self.item(text.to_owned()),
         }
     }
 }

@@ -65,12 +65,21 @@ pub(crate) enum Codec {
     Hstore,
     /// A type that a codec was registered for.
     Custom(Arc<dyn TypeCodec>),
-    /// A type that only the server understands: its text.
+    /// A type that only the server understands: its text, which is no text to anyone else.
     Other,
-    /// The same of a type that is a number to some: `regclass` and its like, `xid8`.
-    Numbered,
-    /// An array of elements that only the server understands, and what separates them: its text.
-    Literal(u8),
+    /// The same of a type that is a number to some, up to this one: `regclass` and its like, `xid8`.
+    Numbered(u64),
+    /// An array of elements that only the server understands: its text.
+    Literal(Arc<Items>),
+}
+
+/// The items of an array that is known in text only.
+#[derive(Debug)]
+pub(crate) struct Items {
+    /// What separates them.
+    pub(crate) delimiter: u8,
+    pub(crate) codec: Codec,
+    pub(crate) type_name: TypeName,
 }
 
 /// A type that another one is made of.
@@ -87,7 +96,7 @@ impl Codec {
 
     /// Whether cells of this type are asked for in text.
     pub(crate) fn is_text(&self) -> bool {
-        matches!(self, Self::Other | Self::Numbered | Self::Literal(_))
+        matches!(self, Self::Other | Self::Numbered(_) | Self::Literal(_))
     }
 
     /// Whether values of this type are made of values, in their binary form.
@@ -108,7 +117,7 @@ impl Codec {
             Self::Float4 => ValueKind::Float32,
             Self::Float8 => ValueKind::Float,
             Self::Numeric => ValueKind::Decimal,
-            Self::Text | Self::Char | Self::Other | Self::Numbered => ValueKind::Text,
+            Self::Text | Self::Char | Self::Numbered(_) => ValueKind::Text,
             Self::Bytea => ValueKind::Bytes,
             Self::Date => ValueKind::Date,
             Self::Time => ValueKind::Time,
@@ -125,7 +134,7 @@ impl Codec {
             | Self::Hstore
             | Self::Literal(_) => ValueKind::Array,
             Self::Custom(_) => ValueKind::Any,
-            Self::Void => ValueKind::Other,
+            Self::Other | Self::Void => ValueKind::Other,
         }
     }
 
@@ -135,8 +144,8 @@ impl Codec {
             let mut decoder = Decoder { type_name, room: Room::of(bytes), depth: 0 };
             return Ok(ValueRef::Array(Box::new(decoder.nested(self, bytes)?)));
         }
-        if let Self::Literal(delimiter) = self {
-            return Ok(ValueRef::Array(Box::new(literal::array(utf8(bytes)?, *delimiter, Room::of(bytes))?)));
+        if let Self::Literal(items) = self {
+            return Ok(ValueRef::Array(Box::new(literal::array(utf8(bytes)?, items, Room::of(bytes))?)));
         }
         self.scalar(type_name, bytes)
     }
@@ -165,9 +174,13 @@ impl Builder<'_> {
             Kind::Enum(_) => Codec::Text,
             Kind::Domain(base) => self.codec(base, depth + 1),
             Kind::Array(element) => {
-                // The one built-in type whose items are not separated by commas.
-                let delimiter = if *element == Type::BOX { b';' } else { b',' };
-                self.element(element, depth).map_or(Codec::Literal(delimiter), |element| Codec::Array(element.into()))
+                let codec = self.codec(element, depth + 1);
+                if codec.is_text() {
+                    // The one built-in type whose items are not separated by commas.
+                    let delimiter = if *element == Type::BOX { b';' } else { b',' };
+                    return Codec::Literal(Items { delimiter, codec, type_name: base(element).name().into() }.into());
+                }
+                Codec::Array(Element { codec, oid: element.oid() }.into())
             }
             Kind::Range(element) => {
                 self.element(element, depth).map_or(Codec::Other, |element| Codec::Range(element.into()))
@@ -192,6 +205,14 @@ impl Builder<'_> {
     }
 }
 
+/// The type that a domain is of, by which the server calls a column of it.
+fn base(mut ty: &Type) -> &Type {
+    while let Kind::Domain(inner) = ty.kind() {
+        ty = inner;
+    }
+    ty
+}
+
 fn built_in(ty: &Type) -> Option<Codec> {
     Some(match *ty {
         Type::BOOL => Codec::Bool,
@@ -209,8 +230,8 @@ fn built_in(ty: &Type) -> Option<Codec> {
         | Type::REGNAMESPACE
         | Type::REGCONFIG
         | Type::REGDICTIONARY
-        | Type::REGCOLLATION
-        | Type::XID8 => Codec::Numbered,
+        | Type::REGCOLLATION => Codec::Numbered(u32::MAX.into()),
+        Type::XID8 => Codec::Numbered(u64::MAX),
         Type::FLOAT4 => Codec::Float4,
         Type::FLOAT8 => Codec::Float8,
         Type::NUMERIC => Codec::Numeric,

@@ -57,7 +57,7 @@ impl Decoder<'_> {
         }
         let value = codec.scalar(self.type_name, bytes)?.to_value();
         if let Value::Other(_) = value {
-            self.room.take(size_of::<databases_core::Other>() + self.type_name.len())?;
+            self.room.take(size_of::<databases_core::Other>())?;
         }
         Ok(value)
     }

@@ -57,7 +57,12 @@ impl Codec {
             },
             Self::Void => ValueRef::Null,
             Self::Custom(codec) => codec.decode(bytes)?,
-            Self::Other | Self::Numbered => ValueRef::Text(utf8(bytes)?),
+            // Digits only where the server has a number and no name for it.
+            Self::Numbered(_) => ValueRef::Text(utf8(bytes)?),
+            Self::Other => {
+                utf8(bytes)?;
+                ValueRef::Other { type_name, bytes, is_text: true }
+            }
             Self::Array(_)
             | Self::Range(_)
             | Self::Multirange(_)
@@ -82,7 +87,7 @@ fn char<'a>(type_name: &'a TypeName, bytes: &'a [u8]) -> Result<ValueRef<'a>> {
     Ok(match bytes {
         [] | [0] => ValueRef::Text(""),
         [byte] if byte.is_ascii() => ValueRef::Text(utf8(bytes)?),
-        [_] => ValueRef::Other { type_name, bytes },
+        [_] => ValueRef::Other { type_name, bytes, is_text: false },
         _ => return Err(malformed()),
     })
 }

@@ -98,23 +98,26 @@ fn arrays_have_their_dimensions_and_bounds() {
 
 #[test]
 fn arrays_in_text_are_read() {
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| {
+        let other = databases_core::Other { type_name: "inet".into(), bytes: text.into(), is_text: true };
+        Value::Other(Box::new(other))
+    };
     let read = |ty: &Type, literal: &str| Some(decode(ty, &"t".into(), literal.as_bytes()).ok()?.to_value());
     for (literal, expected) in [
-        ("{}", sequence(vec![], ValueKind::Text)),
+        ("{}", sequence(vec![], ValueKind::Other)),
         (
             "{a,NULL,null,\"NULL\",\"\"}",
-            sequence(vec![text("a"), Value::Null, Value::Null, text("NULL"), text("")], ValueKind::Text),
+            sequence(vec![text("a"), Value::Null, Value::Null, text("NULL"), text("")], ValueKind::Other),
         ),
-        (r#"{"a b","c\"\\d,{}",ü}"#, sequence(vec![text("a b"), text("c\"\\d,{}"), text("ü")], ValueKind::Text)),
+        (r#"{"a b","c\"\\d,{}",ü}"#, sequence(vec![text("a b"), text("c\"\\d,{}"), text("ü")], ValueKind::Other)),
         (
             "{{a,b},{c,NULL}}",
             sequence(
                 vec![
-                    sequence(vec![text("a"), text("b")], ValueKind::Text),
-                    sequence(vec![text("c"), Value::Null], ValueKind::Text),
+                    sequence(vec![text("a"), text("b")], ValueKind::Other),
+                    sequence(vec![text("c"), Value::Null], ValueKind::Other),
                 ],
-                ValueKind::Text,
+                ValueKind::Other,
             ),
         ),
     ] {
@@ -122,8 +125,11 @@ fn arrays_in_text_are_read() {
     }
     let Some(Value::Array(bounds)) = read(&Type::INET_ARRAY, "[-1:-1][2:3]={{a,b}}") else { panic!("an array") };
     assert_eq!(bounds.lower_bounds(), [-1, 2]);
-    let boxes = read(&Type::BOX_ARRAY, "{(1,1),(0,0);(2,2),(1,1)}");
-    assert!(boxes == Some(sequence(vec![text("(1,1),(0,0)"), text("(2,2),(1,1)")], ValueKind::Text)));
+    let Some(Value::Array(boxes)) = read(&Type::BOX_ARRAY, "{(1,1),(0,0);(2,2),(1,1)}") else { panic!("an array") };
+    let [Value::Other(first), Value::Other(second)] = boxes.items() else { panic!("two boxes") };
+    assert_eq!((&*first.type_name, first.text(), second.text()), ("box", Some("(1,1),(0,0)"), Some("(2,2),(1,1)")));
+    let numbers = vec![Value::Text("pg_class".to_owned()), Value::Text("7".to_owned())];
+    assert!(read(&Type::REGCLASS_ARRAY, "{pg_class,7}") == Some(sequence(numbers, ValueKind::Text)));
     for wrong in [
         "",
         "{",
@@ -182,6 +188,9 @@ fn types_have_their_codecs() {
     let domain = |base| user("d", 99_999, Kind::Domain(base));
     let array = |element| user("a", 99_998, Kind::Array(element));
     let named = |name: &str| user(name, 99_997, Kind::Simple);
+    let literal = |delimiter: u8, type_name: &str| {
+        format!("Literal(Items {{ delimiter: {delimiter}, codec: Other, type_name: TypeName({type_name:?}) }})")
+    };
     let mood = || user("mood", 99_996, Kind::Enum(vec!["ok".into()]));
     let with_inet = user("hosts", 99_995, Kind::Composite(vec![Field::new("ip".into(), Type::INET)]));
     let deep = (0..40).fold(Type::INT4, |inner, _| domain(inner));
@@ -198,19 +207,21 @@ fn types_have_their_codecs() {
         (named("citext"), "Text"),
         (named("hstore"), "Hstore"),
         (named("geometry"), "Other"),
-        (array(named("geometry")), "Literal(44)"),
+        (array(named("geometry")), &literal(44, "geometry")),
         (domain(array(Type::INT4)), "Array(Element { codec: Int4, oid: 23 })"),
         (Type::INET, "Other"),
-        (Type::INET_ARRAY, "Literal(44)"),
-        (Type::BOX_ARRAY, "Literal(59)"),
+        (Type::INET_ARRAY, &literal(44, "inet")),
+        (array(domain(domain(Type::INET))), &literal(44, "inet")),
+        (Type::BOX_ARRAY, &literal(59, "box")),
         (Type::INT4_RANGE, "Range(Element { codec: Int4, oid: 23 })"),
         (Type::TSTZMULTI_RANGE, "Multirange(Element { codec: Timestamptz, oid: 1184 })"),
         (user("r", 99_988, Kind::Range(Type::INET)), "Other"),
         (with_inet.clone(), "Other"),
-        (array(with_inet), "Literal(44)"),
+        (array(with_inet), &literal(44, "hosts")),
         (Type::RECORD, "Record"),
-        (Type::REGCLASS, "Numbered"),
-        (Type::ACLITEM_ARRAY, "Literal(44)"),
+        (Type::REGCLASS, "Numbered(4294967295)"),
+        (Type::XID8, "Numbered(18446744073709551615)"),
+        (Type::ACLITEM_ARRAY, &literal(44, "aclitem")),
         (Type::TIMETZ, "Other"),
         (Type::INT8_ARRAY, "Array(Element { codec: Int8, oid: 20 })"),
         (Type::INT2_VECTOR, "Array(Element { codec: Int2, oid: 21 })"),
