@@ -45,7 +45,13 @@ async fn rows_become_json_in_one_call() -> Result<()> {
             document => document.clone(),
         };
         assert_eq!(tags, json!(["a", 1]), "{backend}");
-        assert_eq!(backend == "postgres", written[0]["tags"].is_array());
+        let has_json = match backend {
+            "postgres" => true,
+            // MariaDB's JSON is another name of its LONGTEXT.
+            "mysql" => !db.fetch_val::<String>("SELECT version()", ()).await?.contains("MariaDB"),
+            _ => false,
+        };
+        assert_eq!(has_json, written[0]["tags"].is_array(), "{backend}");
         assert!(written[1].as_object().expect("a map").iter().all(|(name, cell)| name == "id" || cell.is_null()));
         db.execute("DROP TABLE shown", ()).await?;
 
@@ -74,9 +80,12 @@ async fn what_only_postgresql_has_is_written_too() -> Result<()> {
             "yes": true,
         });
         assert_eq!(serde_json::to_value(&row).expect("every column has a form"), expected);
+        // What only the server understands is its text.
         let row: Row = db.fetch_one("SELECT 1 AS a, point(1, 2) AS b", ()).await?;
+        assert_eq!(serde_json::to_value(&row).expect("text"), json!({ "a": 1, "b": "(1,2)" }));
+        let row: Row = db.fetch_one(r#"SELECT 1 AS a, '\377'::"char" AS b"#, ()).await?;
         let error = serde_json::to_string(&row).expect_err("no form");
-        assert_eq!(error.to_string(), "column `b`: a value of the type `point` has no form; cast it in SQL");
+        assert_eq!(error.to_string(), "column `b`: a value of the type `char` has no form; cast it in SQL");
     }
     Ok(())
 }

@@ -69,6 +69,9 @@ impl Problem {
         let error = Error::new(ErrorKind::Encode, place + &why);
         match problem {
             Self::Double => error.with_hint("bind a Decimal, or cast in SQL: CAST(:name AS double precision)"),
+            Self::Kind if matches!(ty, "record" | "_record") => {
+                error.with_hint("the server takes no record without a type: CAST(:name AS its type)")
+            }
             _ => error,
         }
     }
