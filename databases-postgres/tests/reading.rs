@@ -10,6 +10,12 @@ fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
+/// The text of a type that only the server understands.
+fn foreign(type_name: &str, text: &str) -> Value {
+    let other = databases_core::Other { type_name: type_name.into(), bytes: text.into(), is_text: true };
+    Value::Other(Box::new(other))
+}
+
 fn value<T: std::str::FromStr<Err: std::fmt::Debug> + IntoValue>(text: &str) -> Value {
     text.parse::<T>().unwrap().into_value()
 }
@@ -185,14 +191,14 @@ async fn arrays_ranges_and_records_are_read() {
             "'{{::1,NULL},{::2,::3}}'::inet[]",
             array(
                 vec![
-                    array(vec![text("::1"), Value::Null], ValueKind::Text),
-                    array(vec![text("::2"), text("::3")], ValueKind::Text),
+                    array(vec![foreign("inet", "::1"), Value::Null], ValueKind::Other),
+                    array(vec![foreign("inet", "::2"), foreign("inet", "::3")], ValueKind::Other),
                 ],
-                ValueKind::Text,
+                ValueKind::Other,
             ),
         ),
-        ("'[3:3]={::1}'::inet[]", bounded(array(vec![text("::1")], ValueKind::Text), &[3])),
-        ("ARRAY['(2,2),(1,1)'::box, NULL]", array(vec![text("(2,2),(1,1)"), Value::Null], ValueKind::Text)),
+        ("'[3:3]={::1}'::inet[]", bounded(array(vec![foreign("inet", "::1")], ValueKind::Other), &[3])),
+        ("ARRAY['(2,2),(1,1)'::box, NULL]", array(vec![foreign("box", "(2,2),(1,1)"), Value::Null], ValueKind::Other)),
         ("enum_range(NULL::pg_temp.mood)", array(vec![text("sad"), text("it's, \"ok\"")], ValueKind::Text)),
         ("99::pg_temp.small", Value::Int(99)),
         ("'{1,2}'::pg_temp.smalls", ints(&[1, 2], ValueKind::Int32)),
@@ -223,8 +229,8 @@ async fn arrays_ranges_and_records_are_read() {
             record(vec![record(vec![Value::Int(1), Value::Null]), ints(&[5], ValueKind::Int)]),
         ),
         ("ARRAY[ROW(NULL, NULL)::pg_temp.pair]", array(vec![record(vec![Value::Null, Value::Null])], ValueKind::Array)),
-        ("ROW('::1', 5)::pg_temp.host", text("(::1,5)")),
-        ("ARRAY[ROW('::1', 5)::pg_temp.host]", array(vec![text("(::1,5)")], ValueKind::Text)),
+        ("ROW('::1', 5)::pg_temp.host", foreign("host", "(::1,5)")),
+        ("ARRAY[ROW('::1', 5)::pg_temp.host]", array(vec![foreign("host", "(::1,5)")], ValueKind::Other)),
         ("'{[1,3),[5,7)}'::int4multirange", {
             let ranges = [(1, 3), (5, 7)];
             let ranges = ranges.map(|(a, b)| range((Value::Int(a), true), (Value::Int(b), false), ValueKind::Int32));
@@ -232,7 +238,7 @@ async fn arrays_ranges_and_records_are_read() {
         }),
         ("'{}'::datemultirange", array(vec![], ValueKind::Array)),
         // The driver does not learn what a multirange of a user is made of.
-        ("'{[1,3)}'::floatmultirange", text("{[1,3)}")),
+        ("'{[1,3)}'::floatmultirange", foreign("floats_multirange", "{[1,3)}")),
     ] {
         let sql = sql
             .replace("'::floatmultirange", "'::pg_temp.floatmultirange")

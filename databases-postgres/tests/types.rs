@@ -216,7 +216,8 @@ async fn values_go_into_columns_of_their_type() {
     assert_eq!(rows[1].get::<Timestamp>("tz").unwrap(), moment.assume_utc());
     assert_eq!(rows[2].get::<String>("tx").unwrap(), json.as_str());
     // What is in the server's binary form goes to it as such.
-    let other = databases_core::Other { type_name: "inet".into(), bytes: vec![2, 32, 0, 4, 10, 0, 0, 1] };
+    let other =
+        databases_core::Other { type_name: "inet".into(), bytes: vec![2, 32, 0, 4, 10, 0, 0, 1], is_text: false };
     let ip = Value::Other(Box::new(other));
     let found = echo(&*c, "SELECT count(*) FROM t WHERE ip = :v", ip, ValueKind::Other).await.unwrap();
     assert!(found == Value::Int(1));
