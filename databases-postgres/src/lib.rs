@@ -38,7 +38,7 @@
 //!
 //! | Type | Read as | Bound from |
 //! |---|---|---|
-//! | numbers, text, `bytea`, dates and times, `interval`, `uuid`, `json`, `jsonb` | the value of that name | the same, and text that parses; checked before anything is sent |
+//! | numbers, text, `bytea`, dates and times, `interval`, `uuid`, `json`, `jsonb` | the value of that name | the same, and text that parses; checked before anything is sent. Text in another form goes to the server for dates, times and `interval` |
 //! | enums, `citext`, `xml`, `name`, `"char"` | text | text |
 //! | domains | what they are a domain of | the same |
 //! | arrays | `Vec`s in `Vec`s; lower bounds are in [`Array`](databases_core::Array) | the same |
@@ -46,8 +46,9 @@
 //! | composites, `record` | tuples; a composite with a field that is known as text only: text; such a field in a `record`: an error | [`Array::record`](databases_core::Array::record) |
 //! | `hstore` | maps of text to optional text | the same |
 //! | types with a codec | what the codec says | the same |
-//! | every other type: `inet`, `money`, `timetz`, `tsvector`, `point`, `aclitem`, `bit`, types of extensions, … | the server's text of it; arrays of it as `Vec`s of text | text |
-//! | `regclass` and the like, `xid8` | text | text or an integer |
+//! | every other type: `inet`, `money`, `timetz`, `tsvector`, `point`, `aclitem`, `bit`, types of extensions, … | `String`, the server's text of it, and never a number or a date; `std::net` and ipnet from `inet` and `cidr`; arrays of it as `Vec`s of those | text |
+//! | `regclass` and the like, `xid8` | text, and a number where it is digits | text or an integer, of 32 and 64 bits without a sign |
+//! | `oidvector`, `int2vector` | `Vec`s | the same, in one dimension and without NULL |
 //!
 //! What is made of other values can be bound as the server's text of it too: `'[1,5)'`, `'{1,2}'`. A NULL does not say
 //! what it is an array or a range of: where the server cannot tell either, it must be cast.
