@@ -12,9 +12,9 @@ use crate::connection::Connection;
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::options::TransactionOptions;
-use crate::pool::{Checkout, Inner, PoolConfig, PoolStatus, Purpose};
+use crate::pool::{Inner, PoolConfig, PoolStatus, Purpose};
 use crate::query::Query;
-use crate::run::{Place, check, run_on_slot, stream_on};
+use crate::run::{Place, breathe, check, run_on_slot, stream_on};
 use crate::session::{Handle, Session};
 use crate::sql::Dialect;
 use crate::stream::BatchStream;
@@ -188,7 +188,8 @@ impl RawExecutor for Pool {
         if self.0.options().force_rollback {
             return self.base(Purpose::Statement).await?.run(call, sink).await;
         }
-        let slot = self.0.check_out(Purpose::Statement, Checkout::Exclusive).await?;
+        breathe().await;
+        let slot = self.0.check_out(Purpose::Statement, checked.checkout(&self.0)).await?;
         run_on_slot(&slot, checked, call, sink).await
     }
 

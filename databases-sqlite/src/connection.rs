@@ -3,7 +3,10 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, mpsc};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use databases_core::backend::{
@@ -11,14 +14,17 @@ use databases_core::backend::{
     TransactionCommand,
 };
 use databases_core::sql::{Dialect, StatementClass, Verb, split_script};
-use databases_core::{Error, Result, RowBatch};
+use databases_core::{Error, ErrorKind, Result, RowBatch};
+use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{Mutex, oneshot};
 
 use crate::batch::{Batch, Limits};
+use crate::group::Offers;
+use crate::here::{Here, charge};
 use crate::options::Config;
 use crate::permit::{Held, WritePermit};
 use crate::session::{already_open, check_options, takes_lock};
-use crate::statement::{Outcome, Reply, Rest, surely_writes};
+use crate::statement::{Outcome, Reply, Rest, alters_session, may_run_here, surely_writes};
 use crate::worker::{Manner, Ticket, Worker};
 
 /// A result is handed over in one piece up to this size; beyond it the reader takes part in the pace.
@@ -34,6 +40,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub(crate) struct SqliteConnection {
     worker: Worker,
     permit: Option<Arc<WritePermit>>,
+    offers: Option<Arc<Offers>>,
+    inline_reads: bool,
     /// Held while one call waits for the permit: another call of this session may then use the same one.
     asking: Mutex<()>,
     dialect: Dialect,
@@ -47,10 +55,15 @@ impl fmt::Debug for SqliteConnection {
 
 impl SqliteConnection {
     /// Opens the database.
-    pub(crate) async fn open(config: Arc<Config>, permit: Option<Arc<WritePermit>>) -> Result<Self> {
+    pub(crate) async fn open(
+        config: Arc<Config>,
+        permit: Option<Arc<WritePermit>>,
+        offers: Option<Arc<Offers>>,
+    ) -> Result<Self> {
+        let inline_reads = config.inline_reads;
         let (worker, facts) = Worker::open(config).await?;
         let dialect = Dialect::SQLITE.with_max_parameters(facts.max_parameters);
-        Ok(Self { worker, permit, asking: Mutex::new(()), dialect })
+        Ok(Self { worker, permit, offers, inline_reads, asking: Mutex::new(()), dialect })
     }
 
     /// Calls `submit` when it is this session's turn to write, with the permit unless the session has it already.
@@ -103,6 +116,50 @@ impl SqliteConnection {
         }
     }
 
+    /// Runs a statement on this thread, if it is a short read and nothing of this session is under way.
+    fn run_here(&self, request: &Request) -> Option<Result<Here>> {
+        if !self.inline_reads || !may_run_here(&request.template) {
+            return None;
+        }
+        self.worker.run_here(|session| session.run_here(request)).flatten()
+    }
+
+    /// Runs a statement together with those that wait for the permit too, on whichever connection has it first.
+    async fn run_together(&self, request: Request, permit: &Arc<WritePermit>, offers: &Arc<Offers>) -> Result<Reply> {
+        let what = describe(request.template.verb());
+        let deadline = permit.deadline();
+        let (offered, mut outcome) = offers.offer(request);
+        let turn = {
+            let mut turn = pin!(permit.acquire(what, deadline));
+            poll_fn(|cx| match Pin::new(&mut outcome).poll(cx) {
+                Poll::Ready(outcome) => Poll::Ready(Turn::Done(outcome)),
+                Poll::Pending => turn.as_mut().poll(cx).map(Turn::Mine),
+            })
+            .await
+        };
+        let outcome = match turn {
+            Turn::Done(outcome) => outcome,
+            Turn::Mine(Ok(held)) => {
+                let offers = Arc::clone(offers);
+                let manner = Manner { interruptible: false, carries_permit: true };
+                // It leads for others too, and is not taken back if this call is dropped.
+                self.worker.submit(manner, move |session| session.lead(&offers, held))?.disarm();
+                outcome.await
+            }
+            // Its turn was over before it could run, unless it runs by now.
+            Turn::Mine(Err(error)) if offered.withdraw() => return Err(error),
+            Turn::Mine(Err(_)) => outcome.await,
+        };
+        match outcome {
+            Ok(Outcome::Done(reply)) => reply,
+            Ok(Outcome::NeedsPermit(_)) => unreachable!("whoever leads has the permit"),
+            Err(_) => {
+                let message = "the thread that led the group of this statement ended in the middle of it";
+                Err(Error::new(ErrorKind::Internal, message))
+            }
+        }
+    }
+
     /// Sends a chunk of `run_many` off, in its turn.
     async fn send_chunk(&self, chunk: Arc<[Request]>) -> Result<Chunk> {
         let (reply, result) = oneshot::channel();
@@ -129,6 +186,14 @@ impl SqliteConnection {
             }
         }
     }
+}
+
+/// What came first for a statement on offer.
+enum Turn {
+    /// Somebody else ran it.
+    Done(Result<Outcome, RecvError>),
+    /// It has the permit, or waited too long.
+    Mine(Result<Held>),
 }
 
 /// Rows on their way.
@@ -175,6 +240,26 @@ impl BackendConnection for SqliteConnection {
     }
 
     async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        if let Some(here) = self.run_here(&request) {
+            let here = here?;
+            charge(here.time).await;
+            if let Some(batch) = here.batch {
+                sink.batch(Arc::new(batch))?;
+            }
+            return Ok(here.result);
+        }
+        if let (Some(permit), Some(offers)) = (&self.permit, &self.offers)
+            && request.pooled
+            && request.template.class() == StatementClass::Write
+        {
+            let reply = self.run_together(request, permit, offers).await?;
+            for batch in reply.batches {
+                if !matches!(sink.batch(batch)?, Flow::Continue) {
+                    break;
+                }
+            }
+            return Ok(reply.result);
+        }
         let (mut ticket, mut reply) = self.start(request, WHOLE).await?;
         let mut fed = Ok(Flow::Continue);
         for batch in reply.batches {
@@ -233,14 +318,18 @@ impl BackendConnection for SqliteConnection {
     async fn run_script(&self, sql: &str) -> Result<()> {
         // What the scanner cannot read, SQLite refuses better.
         let statements = split_script(sql, self.dialect);
-        let mut writes = statements.map_or(true, |all| all.iter().any(|one| one.class != StatementClass::Read));
+        let any = |is_it: fn(StatementClass) -> bool| {
+            statements.as_ref().map_or(true, |all| all.iter().any(|one| is_it(one.class)))
+        };
+        let alters = any(alters_session);
+        let mut writes = any(|class| class != StatementClass::Read);
         loop {
             let (reply, result) = oneshot::channel();
             let sql = sql.to_owned();
             let submit = |permit: Option<Held>| {
                 let manner = Manner { interruptible: true, carries_permit: permit.is_some() };
                 self.worker.submit(manner, move |session| {
-                    let done = session.run_script(&sql, permit);
+                    let done = session.run_script(&sql, alters, permit);
                     Box::new(move || drop(reply.send(done)))
                 })
             };
@@ -379,7 +468,7 @@ impl RowBatches for Stream {
         match ended {
             Ok(result) => result.map(|()| None),
             Err(_) => Err(Error::new(
-                databases_core::ErrorKind::Internal,
+                ErrorKind::Internal,
                 "the thread of the connection ended in the middle of the stream",
             )),
         }

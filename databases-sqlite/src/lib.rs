@@ -58,6 +58,10 @@ mod backend;
 mod batch;
 mod connection;
 mod error;
+mod group;
+mod here;
+mod inserts;
+mod known;
 mod options;
 mod permit;
 mod session;
@@ -65,6 +69,7 @@ mod statement;
 #[cfg(test)]
 mod type_properties;
 mod types;
+mod watch;
 mod worker;
 
 pub use backend::Sqlite;
