@@ -117,7 +117,7 @@ impl SqliteConnection {
     }
 
     /// Runs a statement on this thread, if it is a short read and nothing of this session is under way.
-    fn run_here(&self, request: &Request) -> Option<Result<Here>> {
+    pub(crate) fn run_here(&self, request: &Request) -> Option<Result<Here>> {
         if !self.inline_reads || !may_run_here(&request.template) {
             return None;
         }

@@ -92,8 +92,8 @@ fn code_of(failure: &Failure) -> Option<ErrorCode> {
 /// Counts `time` against what the running task may do before it must let others run. The executor looks before the next
 /// statement, when no connection is held; here nothing waits.
 pub(crate) async fn charge(time: Duration) {
-    /// A task has 128 of these at a time: with a hundred tasks each has its turn within 10 ms.
-    const UNIT: Duration = Duration::from_nanos(500);
+    /// A task has 128 of these at a time: with a hundred tasks each has its turn within a few milliseconds.
+    const UNIT: Duration = Duration::from_nanos(250);
     let units = 1 + time.as_nanos() / UNIT.as_nanos();
     poll_fn(|cx| {
         for _ in 0..units {

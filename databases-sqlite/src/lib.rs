@@ -59,7 +59,11 @@ mod batch;
 mod connection;
 mod error;
 mod group;
+#[cfg(test)]
+mod group_tests;
 mod here;
+#[cfg(test)]
+mod here_tests;
 mod inserts;
 mod known;
 mod options;
