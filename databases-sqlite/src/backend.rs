@@ -123,7 +123,8 @@ impl Connector for SqliteConnector {
     }
 
     async fn connect(&self, _: ConnectContext) -> Result<Arc<dyn BackendConnection>> {
-        let connection = SqliteConnection::open(Arc::clone(&self.config), self.permit.clone(), self.offers.clone()).await?;
+        let connection =
+            SqliteConnection::open(Arc::clone(&self.config), self.permit.clone(), self.offers.clone()).await?;
         tracing::debug!(file = %self.target.namespace, "opened a SQLite database");
         Ok(Arc::new(connection))
     }

@@ -467,10 +467,9 @@ impl RowBatches for Stream {
         self.rest = None;
         match ended {
             Ok(result) => result.map(|()| None),
-            Err(_) => Err(Error::new(
-                ErrorKind::Internal,
-                "the thread of the connection ended in the middle of the stream",
-            )),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Internal, "the thread of the connection ended in the middle of the stream"))
+            }
         }
     }
 }

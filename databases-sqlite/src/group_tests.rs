@@ -118,7 +118,8 @@ impl Leader {
     }
 
     fn content(&self) -> Vec<String> {
-        let mut statement = self.session.connection().prepare("SELECT id || ':' || coalesce(v, '') FROM t ORDER BY id").unwrap();
+        let mut statement =
+            self.session.connection().prepare("SELECT id || ':' || coalesce(v, '') FROM t ORDER BY id").unwrap();
         let rows = statement.query_map([], |row| row.get(0)).unwrap();
         rows.collect::<rusqlite::Result<_>>().unwrap()
     }
@@ -223,7 +224,8 @@ async fn constraints_checked_at_commit_judge_each_statement_alone() {
     let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT);
         CREATE TABLE child (id INTEGER PRIMARY KEY, t INTEGER REFERENCES t DEFERRABLE INITIALLY DEFERRED);";
     let mut leader = Leader::new(schema);
-    let texts = ["INSERT INTO child VALUES (1, 5)", "INSERT INTO t VALUES (5, 'five')", "INSERT INTO child VALUES (2, 5)"];
+    let texts =
+        ["INSERT INTO child VALUES (1, 5)", "INSERT INTO t VALUES (5, 'five')", "INSERT INTO child VALUES (2, 5)"];
     leader.learn(&texts).await;
     let results = leader.run_texts(&texts).await;
     assert_eq!(results[0].as_ref().err().unwrap().kind(), ErrorKind::ForeignKeyViolation);

@@ -1,7 +1,7 @@
 //! Which reads run on the thread of their caller, and what they give.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use databases_core::backend::{BackendConnection, ExecResult, Flow, Request, RowSink, Status, TransactionCommand};
@@ -194,7 +194,8 @@ async fn a_read_that_takes_longer_than_before_goes_to_the_worker_and_gives_all_r
 #[tokio::test]
 async fn large_values_go_to_the_worker() {
     let db = with_table("sqlite::memory:").await;
-    for sql in ["SELECT length(hex(zeroblob(:n)))", "SELECT length(zeroblob(:n)), upper('x')", "SELECT randomblob(:n)"] {
+    for sql in ["SELECT length(hex(zeroblob(:n)))", "SELECT length(zeroblob(:n)), upper('x')", "SELECT randomblob(:n)"]
+    {
         learn(&db, sql, params! { n: 10 }).await;
         assert!(!runs_here(&db, sql, params! { n: 5_000_000 }).await, "{sql}");
     }

@@ -124,8 +124,7 @@ fn declared<'a>(column: &'a rusqlite::Column<'_>) -> &'a str {
 }
 
 /// Functions whose time is not bounded by the size of their arguments alone: a pattern, or a text in a text.
-const SLOW_FUNCTIONS: [&str; 9] =
-    ["like", "glob", "regexp", "match", "instr", "replace", "trim", "ltrim", "rtrim"];
+const SLOW_FUNCTIONS: [&str; 9] = ["like", "glob", "regexp", "match", "instr", "replace", "trim", "ltrim", "rtrim"];
 
 /// Whether each instruction of the statement's program is short, given that no value is large: between two of them
 /// SQLite looks whether to stop, and inside of one it does not. A count of a whole table is one instruction, and so is

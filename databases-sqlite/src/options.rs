@@ -8,8 +8,17 @@ use databases_core::url::{DatabaseUrl, UrlOptions};
 use databases_core::{Error, ErrorKind, PoolOptions, Result};
 
 /// The URL keys.
-pub(crate) const KEYS: &[&str] =
-    &["mode", "journal_mode", "synchronous", "foreign_keys", "busy_timeout", "decimal", "cache_size", "inline_reads", "group_commit"];
+pub(crate) const KEYS: &[&str] = &[
+    "mode",
+    "journal_mode",
+    "synchronous",
+    "foreign_keys",
+    "busy_timeout",
+    "decimal",
+    "cache_size",
+    "inline_reads",
+    "group_commit",
+];
 
 /// What may be done to the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -389,15 +389,7 @@ pub(crate) struct Output {
 impl Output {
     /// To somebody who waits for it. Without `reply` the rows are kept.
     pub(crate) fn new(reply: Option<oneshot::Sender<Outcome>>, limits: Limits) -> Self {
-        Self {
-            reply,
-            feed: None,
-            rows: Rows::default(),
-            limits,
-            here: false,
-            overran: false,
-            time: Duration::ZERO,
-        }
+        Self { reply, feed: None, rows: Rows::default(), limits, here: false, overran: false, time: Duration::ZERO }
     }
 
     /// One batch within `limits`, for a caller that waits for nothing.

@@ -72,6 +72,7 @@ impl Watch {
         }
         let deadline = self.deadline.load(Relaxed);
         deadline != 0
-            && (self.looks.fetch_add(1, Relaxed) >= LOOKS_HERE || self.start.elapsed().as_nanos() > u128::from(deadline))
+            && (self.looks.fetch_add(1, Relaxed) >= LOOKS_HERE
+                || self.start.elapsed().as_nanos() > u128::from(deadline))
     }
 }
