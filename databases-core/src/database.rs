@@ -186,7 +186,8 @@ impl RawExecutor for Pool {
     async fn raw_run(&self, call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
         let checked = check(&self.0, self.0.dialect(), Place::Pool, &call)?;
         if self.0.options().force_rollback {
-            return self.base(Purpose::Statement).await?.run(call, sink).await;
+            let handle = self.base(Purpose::Statement).await?;
+            return Box::pin(handle.run(call, sink)).await;
         }
         breathe().await;
         let slot = self.0.check_out(Purpose::Statement, checked.checkout(&self.0)).await?;

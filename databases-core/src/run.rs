@@ -260,20 +260,26 @@ impl<'a> Bounds<'a> {
 
     /// Runs `work` under the span and for at most the timeout; a statement that takes longer is stopped at the server.
     async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let work = async {
-            let Some(limit) = self.timeout else { return work.await };
-            // The unfinished future is dropped before the connection is asked to settle.
-            match tokio::time::timeout(limit, work).await {
-                Ok(result) => result,
-                Err(_) => Err(stopped(self.inner, self.conn, limit).await),
-            }
-        };
+        if self.timeout.is_none() && self.span.is_disabled() {
+            return work.await;
+        }
+        // Boxed, so that the way without either stays short.
+        let work = Box::pin(self.in_time(work));
         if self.span.is_disabled() {
             return work.await;
         }
         let result = work.instrument(self.span.clone()).await;
         record(&self.span, &result);
         result
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(limit) = self.timeout else { return work.await };
+        // The unfinished future is dropped before the connection is asked to settle.
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(stopped(self.inner, self.conn, limit).await),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use crate::batch::{Batch, Limits};
 use crate::group::Offers;
-use crate::here::{Here, charge};
+use crate::here::{Here, use_up_turn};
 use crate::options::Config;
 use crate::permit::{Held, WritePermit};
 use crate::session::{already_open, check_options, takes_lock};
@@ -160,6 +160,48 @@ impl SqliteConnection {
         }
     }
 
+    /// Runs a statement on a worker.
+    async fn run_away(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        if let (Some(permit), Some(offers)) = (&self.permit, &self.offers)
+            && request.pooled
+            && request.template.class() == StatementClass::Write
+        {
+            let reply = self.run_together(request, permit, offers).await?;
+            for batch in reply.batches {
+                if !matches!(sink.batch(batch)?, Flow::Continue) {
+                    break;
+                }
+            }
+            return Ok(reply.result);
+        }
+        let (mut ticket, mut reply) = self.start(request, WHOLE).await?;
+        let mut fed = Ok(Flow::Continue);
+        for batch in reply.batches {
+            fed = sink.batch(batch);
+            if !matches!(fed, Ok(Flow::Continue)) {
+                break;
+            }
+        }
+        if let Some(Rest { mut batches, end }) = reply.rest.take() {
+            while matches!(fed, Ok(Flow::Continue))
+                && let Some(batch) = batches.recv().await
+            {
+                fed = sink.batch(batch);
+            }
+            let stopped = !matches!(fed, Ok(Flow::Continue));
+            drop(batches);
+            if stopped {
+                // Only a statement that reads is still under way here; nothing is lost by stopping it.
+                ticket.cancel();
+            }
+            let ended = end.await.map_err(|_| self.worker.lost())?;
+            if !stopped {
+                ended?;
+            }
+        }
+        fed.map(|_| reply.result)
+    }
+
     /// Sends a chunk of `run_many` off, in its turn.
     async fn send_chunk(&self, chunk: Arc<[Request]>) -> Result<Chunk> {
         let (reply, result) = oneshot::channel();
@@ -242,50 +284,16 @@ impl BackendConnection for SqliteConnection {
     async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
         if let Some(here) = self.run_here(&request) {
             let here = here?;
-            charge(here.time).await;
+            if here.turn_is_over {
+                use_up_turn().await;
+            }
             if let Some(batch) = here.batch {
                 sink.batch(Arc::new(batch))?;
             }
             return Ok(here.result);
         }
-        if let (Some(permit), Some(offers)) = (&self.permit, &self.offers)
-            && request.pooled
-            && request.template.class() == StatementClass::Write
-        {
-            let reply = self.run_together(request, permit, offers).await?;
-            for batch in reply.batches {
-                if !matches!(sink.batch(batch)?, Flow::Continue) {
-                    break;
-                }
-            }
-            return Ok(reply.result);
-        }
-        let (mut ticket, mut reply) = self.start(request, WHOLE).await?;
-        let mut fed = Ok(Flow::Continue);
-        for batch in reply.batches {
-            fed = sink.batch(batch);
-            if !matches!(fed, Ok(Flow::Continue)) {
-                break;
-            }
-        }
-        if let Some(Rest { mut batches, end }) = reply.rest.take() {
-            while matches!(fed, Ok(Flow::Continue))
-                && let Some(batch) = batches.recv().await
-            {
-                fed = sink.batch(batch);
-            }
-            let stopped = !matches!(fed, Ok(Flow::Continue));
-            drop(batches);
-            if stopped {
-                // Only a statement that reads is still under way here; nothing is lost by stopping it.
-                ticket.cancel();
-            }
-            let ended = end.await.map_err(|_| self.worker.lost())?;
-            if !stopped {
-                ended?;
-            }
-        }
-        fed.map(|_| reply.result)
+        // Boxed, so that the way of a short read stays short.
+        Box::pin(self.run_away(request, sink)).await
     }
 
     async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {

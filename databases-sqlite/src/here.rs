@@ -26,12 +26,15 @@ const ROWS: Limits = Limits { rows: 4096, bytes: 512 << 10 };
 /// The largest value and row, in bytes: what one instruction of SQLite takes time for.
 const LARGEST: i32 = 64 << 10;
 
+/// After so long the task that reads must let others run: a hundred tasks then have their turns within some milliseconds.
+const TURN: Duration = Duration::from_micros(40);
+
 /// What a read gave.
 pub(crate) struct Here {
     pub(crate) batch: Option<Batch>,
     pub(crate) result: ExecResult,
-    /// How long it took.
-    pub(crate) time: Duration,
+    /// Whether this thread has read long enough for now.
+    pub(crate) turn_is_over: bool,
 }
 
 impl Session {
@@ -50,8 +53,12 @@ impl Session {
         debug_assert!(restored.is_ok(), "what was the limit before is a limit");
         let failure = match ran {
             Ok(Some(result)) => {
-                let time = out.time;
-                return Some(Ok(Here { batch: out.into_batch(), result, time }));
+                self.read_here += out.time;
+                let turn_is_over = self.read_here >= TURN;
+                if turn_is_over {
+                    self.read_here = Duration::ZERO;
+                }
+                return Some(Ok(Here { batch: out.into_batch(), result, turn_is_over }));
             }
             Ok(None) => {
                 if out.overran {
@@ -89,19 +96,14 @@ fn code_of(failure: &Failure) -> Option<ErrorCode> {
     }
 }
 
-/// Counts `time` against what the running task may do before it must let others run. The executor looks before the next
-/// statement, when no connection is held; here nothing waits.
-pub(crate) async fn charge(time: Duration) {
-    /// A task has 128 of these at a time: with a hundred tasks each has its turn within a few milliseconds.
-    const UNIT: Duration = Duration::from_nanos(250);
-    let units = 1 + time.as_nanos() / UNIT.as_nanos();
+/// Uses up what the running task may do before it must let others run. The executor looks before the next statement, when
+/// no connection is held; here nothing waits.
+pub(crate) async fn use_up_turn() {
     poll_fn(|cx| {
-        for _ in 0..units {
-            if !coop::has_budget_remaining() {
-                break;
-            }
-            if let Poll::Ready(unit) = coop::poll_proceed(cx) {
-                unit.made_progress();
+        while coop::has_budget_remaining() {
+            match coop::poll_proceed(cx) {
+                Poll::Ready(unit) => unit.made_progress(),
+                Poll::Pending => break,
             }
         }
         Poll::Ready(())

@@ -54,6 +54,8 @@ pub(crate) struct Session {
     corrupt: bool,
     /// Its user had it, who may have added functions that take any time.
     pub(crate) was_lent: bool,
+    /// How long it was used by the threads of its callers since one of them was told to let others run.
+    pub(crate) read_here: Duration,
     /// A text may have left something behind that another session lacks, such as an attached database.
     pub(crate) altered: bool,
     /// The version of the schema, and whether it has constraints that are checked at COMMIT.
@@ -81,6 +83,7 @@ impl Session {
             handle: None,
             corrupt: false,
             was_lent: false,
+            read_here: Duration::ZERO,
             altered: false,
             deferring: None,
         };
