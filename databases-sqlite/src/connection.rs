@@ -30,7 +30,7 @@ use crate::worker::{Manner, Ticket, Worker};
 /// A result is handed over in one piece up to this size; beyond it the reader takes part in the pace.
 const WHOLE: Limits = Limits { rows: 16_384, bytes: 4 << 20 };
 /// The pieces of a stream.
-const PIECE: Limits = Limits { rows: 128, bytes: 64 << 10 };
+const PIECE: Limits = Limits { rows: 512, bytes: 128 << 10 };
 /// How many rows of `run_many` go to the worker at once.
 const CHUNK_ROWS: usize = 512;
 /// And how many bytes of texts and blobs.
