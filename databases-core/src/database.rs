@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use tokio::task::coop;
 
 use crate::backend::{ExecResult, RowSink, ServerInfo};
 use crate::connection::Connection;
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::options::TransactionOptions;
-use crate::pool::{Inner, PoolConfig, PoolStatus, Purpose};
+use crate::pool::{Checkout, Inner, PoolConfig, PoolStatus, Purpose};
 use crate::query::Query;
-use crate::run::{Place, breathe, check, run_on_slot, stream_on};
+use crate::run::{Checked, Place, check, run_on_slot, stream_on};
 use crate::session::{Handle, Session};
-use crate::sql::Dialect;
+use crate::sql::{Dialect, StatementClass};
 use crate::stream::BatchStream;
 use crate::transaction::{Transaction, run_closure, run_closure_with};
 
@@ -177,6 +178,25 @@ impl Pool {
     }
 }
 
+/// Lets others run, if this task has used up its time: where statements are done without waiting, nothing else would.
+pub(crate) async fn breathe() {
+    if !coop::has_budget_remaining() {
+        coop::consume_budget().await;
+    }
+}
+
+/// How a statement takes its connection.
+fn checkout(inner: &Inner, checked: &Checked) -> Checkout {
+    /// So many writes of different callers may be under way on one connection.
+    const MOST_WRITES: usize = 128;
+    let shares = inner.config.connector.capabilities().shares_writes;
+    if shares && checked.template.class() == StatementClass::Write {
+        Checkout::Shared { depth: MOST_WRITES }
+    } else {
+        Checkout::Exclusive
+    }
+}
+
 #[async_trait]
 impl RawExecutor for Pool {
     fn dialect(&self) -> Dialect {
@@ -190,7 +210,7 @@ impl RawExecutor for Pool {
             return Box::pin(handle.run(call, sink)).await;
         }
         breathe().await;
-        let slot = self.0.check_out(Purpose::Statement, checked.checkout(&self.0)).await?;
+        let slot = self.0.check_out(Purpose::Statement, checkout(&self.0, &checked)).await?;
         run_on_slot(&slot, checked, call, sink).await
     }
 

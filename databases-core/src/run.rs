@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream;
-use tokio::task::coop;
 use tracing::Instrument as _;
 
 use crate::backend::{BackendConnection, ExecResult, Request, Requests, RowBatches, RowSink, Status};
 use crate::connection::Connection;
+use crate::database::breathe;
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::limits::ResultLimits;
 use crate::options::TransactionOptions;
 use crate::params::Params;
-use crate::pool::{Checkout, Inner, Slot};
+use crate::pool::{Inner, Slot};
 use crate::query::Query;
 use crate::row::RowBatch;
 use crate::session::{Handle, InFlight};
@@ -189,12 +189,9 @@ fn record<T>(span: &tracing::Span, result: &Result<T>) {
     }
 }
 
-/// How many writes of different callers may be under way on one connection.
-const MOST_WRITES: usize = 128;
-
 /// A call whose text and parameters were found to match.
 pub(crate) struct Checked {
-    template: Arc<Template>,
+    pub(crate) template: Arc<Template>,
     bound: Bound,
 }
 
@@ -206,16 +203,6 @@ pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &Call<'
 }
 
 impl Checked {
-    /// How a statement takes its connection.
-    pub(crate) fn checkout(&self, inner: &Inner) -> Checkout {
-        let shares = inner.config.connector.capabilities().shares_writes;
-        if shares && self.template.class() == StatementClass::Write {
-            Checkout::Shared { depth: MOST_WRITES }
-        } else {
-            Checkout::Exclusive
-        }
-    }
-
     /// The request for a session of `dialect`; checked again if that reads literals otherwise than was thought.
     fn request(self, inner: &Inner, dialect: Dialect, place: Place, call: Call<'_>) -> Result<Request> {
         let checked = if self.template.dialect() == dialect { self } else { check(inner, dialect, place, &call)? };
@@ -224,13 +211,6 @@ impl Checked {
         request.prepared = call.query.prepared;
         request.wants_rows = call.wants_rows;
         Ok(request)
-    }
-}
-
-/// Lets others run, if this task has used up its time: where statements are done without waiting, nothing else would.
-pub(crate) async fn breathe() {
-    if !coop::has_budget_remaining() {
-        coop::consume_budget().await;
     }
 }
 
