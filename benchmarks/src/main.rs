@@ -1,9 +1,11 @@
-//! Point select and 1,000-row fetch, this crate beside the bare driver with a cached statement.
+//! Point select and 1,000-row fetch, on SQLite also inserts and a stream, this crate beside the bare driver with a cached
+//! statement.
 //!
 //! Rounds of both alternate in one run; what is printed is the median of each and the median ratio. Servers come
 //! from `TEST_DATABASE_URLS` (`scripts/bench` starts them); SQLite is a file in WAL and a database in memory.
 
 mod rounds;
+mod sqlite;
 
 use databases::{Database, Executor, FromRow, params};
 
@@ -52,51 +54,6 @@ async fn point(db: &Database, id: i64) -> Result<usize, Error> {
 
 async fn fetch(db: &Database) -> Result<usize, Error> {
     Ok(db.fetch_all::<Item>(ALL, ()).await?.iter().map(Item::weight).sum())
-}
-
-async fn sqlite(name: &str, url: &str, path: &str) -> Result<(), Error> {
-    let db = Database::connect(url).await?;
-    fill(&db, "REAL").await?;
-    let bare = rusqlite::Connection::open(path)?;
-    if path == ":memory:" {
-        bare.execute_batch(
-            "CREATE TABLE bench_items (id INTEGER PRIMARY KEY, name TEXT, price REAL, stock INTEGER, active BOOLEAN)",
-        )?;
-        for id in 0..ROWS {
-            let values = (id, format!("item number {id}"), id as f64 * 1.5, id % 90, id % 2 == 0);
-            bare.execute("INSERT INTO bench_items VALUES (?1, ?2, ?3, ?4, ?5)", values)?;
-        }
-    }
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok(Item { id: row.get(0)?, name: row.get(1)?, price: row.get(2)?, stock: row.get(3)?, active: row.get(4)? })
-    };
-    let bare = &bare;
-    compare(
-        &format!("{name} point select"),
-        Case { count: 5_000, run: async |i| point(&db, i as i64 % ROWS).await },
-        Case {
-            count: 5_000,
-            run: async |i| {
-                let mut statement = bare.prepare_cached(&BY_ID.replace(":id", "?1"))?;
-                Ok(statement.query_row([i as i64 % ROWS], read)?.weight())
-            },
-        },
-    )
-    .await?;
-    compare(
-        &format!("{name} fetch 1,000 rows"),
-        Case { count: 100, run: async |_| fetch(&db).await },
-        Case {
-            count: 100,
-            run: async |_| {
-                let mut statement = bare.prepare_cached(ALL)?;
-                let items = statement.query_map([], read)?.collect::<Result<Vec<_>, _>>()?;
-                Ok(items.iter().map(Item::weight).sum())
-            },
-        },
-    )
-    .await?;
-    Ok(())
 }
 
 async fn postgres(url: &str) -> Result<(), Error> {
@@ -176,14 +133,7 @@ async fn mysql(url: &str) -> Result<(), Error> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     println!("{:<28} {:>12} {:>12} {:>7}   spread of the ratio", "workload", "ours", "bare driver", "ratio");
-    let path = std::env::temp_dir().join(format!("databases-bench-{}.db", std::process::id()));
-    let path = path.to_str().ok_or("a temporary folder in UTF-8")?;
-    let ran = sqlite("SQLite file", &format!("sqlite:///{path}?synchronous=normal"), path).await;
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{path}{suffix}"));
-    }
-    ran?;
-    sqlite("SQLite memory", "sqlite::memory:", ":memory:").await?;
+    sqlite::run().await?;
     let urls = std::env::var("TEST_DATABASE_URLS").unwrap_or_default();
     for url in urls.split(',').filter(|url| !url.is_empty()) {
         if url.starts_with("postgres") { postgres(url).await? } else { mysql(url).await? }

@@ -84,6 +84,9 @@ pub struct Capabilities {
     /// [`BackendConnection::status`] says so when the server has closed a connection that nobody uses. Without it a
     /// connection that was idle for longer than a second is pinged before it is used, which costs a round trip.
     pub notices_close: bool,
+    /// Autocommit statements of class Write that come from several callers may be under way on one connection at a time:
+    /// the backend keeps them apart, and runs them together where that is faster.
+    pub shares_writes: bool,
 }
 
 impl Capabilities {
@@ -106,6 +109,7 @@ impl Capabilities {
         runtime_bound: false,
         type_codecs: false,
         notices_close: false,
+        shares_writes: false,
     };
 }
 
@@ -194,13 +198,15 @@ pub struct Request {
     pub prepared: bool,
     /// Whether the caller reads rows. Without, a backend may skip them.
     pub wants_rows: bool,
+    /// Whether any connection of the pool would do: an autocommit statement of somebody who has not acquired one.
+    pub pooled: bool,
 }
 
 impl Request {
-    /// A statement that is kept prepared and whose rows are read.
+    /// A statement that is kept prepared, whose rows are read, and which is for this very connection.
     #[must_use]
     pub fn new(sql: Arc<str>, args: Vec<Arg>, template: Arc<Template>) -> Self {
-        Self { sql, args, template, prepared: true, wants_rows: true }
+        Self { sql, args, template, prepared: true, wants_rows: true, pooled: false }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use tokio::task::coop;
 
 use crate::backend::{ExecResult, RowSink, ServerInfo};
 use crate::connection::Connection;
@@ -14,9 +15,9 @@ use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::options::TransactionOptions;
 use crate::pool::{Checkout, Inner, PoolConfig, PoolStatus, Purpose};
 use crate::query::Query;
-use crate::run::{Place, check, run_on_slot, stream_on};
+use crate::run::{Checked, Place, check, run_on_slot, stream_on};
 use crate::session::{Handle, Session};
-use crate::sql::Dialect;
+use crate::sql::{Dialect, StatementClass};
 use crate::stream::BatchStream;
 use crate::transaction::{Transaction, run_closure, run_closure_with};
 
@@ -177,6 +178,25 @@ impl Pool {
     }
 }
 
+/// Lets others run, if this task has used up its time: where statements are done without waiting, nothing else would.
+pub(crate) async fn breathe() {
+    if !coop::has_budget_remaining() {
+        coop::consume_budget().await;
+    }
+}
+
+/// How a statement takes its connection.
+fn checkout(inner: &Inner, checked: &Checked) -> Checkout {
+    /// So many writes of different callers may be under way on one connection.
+    const MOST_WRITES: usize = 128;
+    let shares = inner.config.connector.capabilities().shares_writes;
+    if shares && checked.template.class() == StatementClass::Write {
+        Checkout::Shared { depth: MOST_WRITES }
+    } else {
+        Checkout::Exclusive
+    }
+}
+
 #[async_trait]
 impl RawExecutor for Pool {
     fn dialect(&self) -> Dialect {
@@ -186,9 +206,11 @@ impl RawExecutor for Pool {
     async fn raw_run(&self, call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
         let checked = check(&self.0, self.0.dialect(), Place::Pool, &call)?;
         if self.0.options().force_rollback {
-            return self.base(Purpose::Statement).await?.run(call, sink).await;
+            let handle = self.base(Purpose::Statement).await?;
+            return Box::pin(handle.run(call, sink)).await;
         }
-        let slot = self.0.check_out(Purpose::Statement, Checkout::Exclusive).await?;
+        breathe().await;
+        let slot = self.0.check_out(Purpose::Statement, checkout(&self.0, &checked)).await?;
         run_on_slot(&slot, checked, call, sink).await
     }
 

@@ -9,6 +9,7 @@ use tracing::Instrument as _;
 
 use crate::backend::{BackendConnection, ExecResult, Request, Requests, RowBatches, RowSink, Status};
 use crate::connection::Connection;
+use crate::database::breathe;
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::limits::ResultLimits;
@@ -190,7 +191,7 @@ fn record<T>(span: &tracing::Span, result: &Result<T>) {
 
 /// A call whose text and parameters were found to match.
 pub(crate) struct Checked {
-    template: Arc<Template>,
+    pub(crate) template: Arc<Template>,
     bound: Bound,
 }
 
@@ -239,20 +240,26 @@ impl<'a> Bounds<'a> {
 
     /// Runs `work` under the span and for at most the timeout; a statement that takes longer is stopped at the server.
     async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let work = async {
-            let Some(limit) = self.timeout else { return work.await };
-            // The unfinished future is dropped before the connection is asked to settle.
-            match tokio::time::timeout(limit, work).await {
-                Ok(result) => result,
-                Err(_) => Err(stopped(self.inner, self.conn, limit).await),
-            }
-        };
+        if self.timeout.is_none() && self.span.is_disabled() {
+            return work.await;
+        }
+        // Boxed, so that the way without either stays short.
+        let work = Box::pin(self.in_time(work));
         if self.span.is_disabled() {
             return work.await;
         }
         let result = work.instrument(self.span.clone()).await;
         record(&self.span, &result);
         result
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(limit) = self.timeout else { return work.await };
+        // The unfinished future is dropped before the connection is asked to settle.
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(stopped(self.inner, self.conn, limit).await),
+        }
     }
 }
 
@@ -301,6 +308,7 @@ impl Handle {
     }
 
     pub(crate) async fn run(&self, call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        breathe().await;
         let inner = &self.session.inner;
         if !self.in_transaction() && self.session.force_rollback() {
             let savepoint = Transaction::new(self.begin(&TransactionOptions::new()).await?);
@@ -542,7 +550,8 @@ pub(crate) async fn run_on_slot(
     let conn = &**slot.conn();
     let timeout = inner.timeout_of(&call.query);
     let limits = inner.limits_of(&call);
-    let request = checked.request(inner, conn.dialect(), Place::Pool, call)?;
+    let mut request = checked.request(inner, conn.dialect(), Place::Pool, call)?;
+    request.pooled = true;
     if changes_session(request.template.class()) {
         slot.mark_dirty();
     }

@@ -10,6 +10,7 @@ use databases_core::url::{DatabaseUrl, UrlOptions};
 use databases_core::{PoolOptions, Result};
 
 use crate::connection::SqliteConnection;
+use crate::group::Offers;
 use crate::options::{Config, KEYS};
 use crate::permit::WritePermit;
 
@@ -26,6 +27,8 @@ use crate::permit::WritePermit;
 /// | `busy_timeout` | how long other processes are waited for, such as `500ms` | `5s` |
 /// | `decimal` | `number`: INTEGER or REAL, exactly or not at all; `text`: for columns declared TEXT | `number` |
 /// | `cache_size` | a number of pages, or of KiB if negative | SQLite's |
+/// | `inline_reads` | `on`: short reads run on the thread of their caller, `off`: everything runs on worker threads | `on` |
+/// | `group_commit` | `on`: autocommit writes that wait together share one transaction, `off`: each has its own | `on` |
 ///
 /// `mode` and `journal_mode=wal` have no effect in memory and are an error there. A relative path is looked up once, when
 /// the `Database` is made, and not again if the working directory changes.
@@ -60,6 +63,8 @@ struct SqliteConnector {
     config: Arc<Config>,
     /// The one turn to write; `None` where nobody else can be writing, or nobody can.
     permit: Option<Arc<WritePermit>>,
+    /// Writes that wait for it together; `None` where each has its own transaction.
+    offers: Option<Arc<Offers>>,
     target: Target,
 }
 
@@ -70,6 +75,7 @@ impl SqliteConnector {
             None => ":memory:".to_owned(),
         };
         Self {
+            offers: (config.group_commit && config.guards_writes()).then(Arc::default),
             permit: config.guards_writes().then(|| WritePermit::new(config.acquire_timeout)),
             target: Target { system: "sqlite", namespace, ..Target::default() },
             config: Arc::new(config),
@@ -104,6 +110,7 @@ impl Connector for SqliteConnector {
         capabilities.session_statements_on_database = false;
         // There is nobody else who could close it.
         capabilities.notices_close = true;
+        capabilities.shares_writes = self.offers.is_some();
         capabilities
     }
 
@@ -116,7 +123,8 @@ impl Connector for SqliteConnector {
     }
 
     async fn connect(&self, _: ConnectContext) -> Result<Arc<dyn BackendConnection>> {
-        let connection = SqliteConnection::open(Arc::clone(&self.config), self.permit.clone()).await?;
+        let connection =
+            SqliteConnection::open(Arc::clone(&self.config), self.permit.clone(), self.offers.clone()).await?;
         tracing::debug!(file = %self.target.namespace, "opened a SQLite database");
         Ok(Arc::new(connection))
     }

@@ -1,28 +1,28 @@
-//! Rows as they leave the worker: a tag and eight bytes per cell, and the bytes of all texts and blobs in one arena.
+//! Rows on their way: 16 bytes per cell, and the bytes of all texts and blobs in one arena.
 
 use std::sync::Arc;
 
 use databases_core::{Columns, Error, ErrorKind, Result, RowBatch, ValueRef};
 use rusqlite::types::ValueRef as Cell;
 
-/// What a cell is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tag {
+/// A cell; texts and blobs by offset and length in the arena.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
     Null,
-    Integer,
-    Real,
-    Text,
-    Blob,
+    Integer(i64),
+    Real(f64),
+    Text(u32, u32),
+    Blob(u32, u32),
 }
+
+const _: () = assert!(size_of::<Kept>() == 16);
 
 /// Some rows of a result.
 #[derive(Debug)]
 pub(crate) struct Batch {
     columns: Arc<Columns>,
     rows: usize,
-    tags: Vec<Tag>,
-    /// The number, the bits of the double, or offset and length in `bytes`, 32 bits each.
-    words: Vec<u64>,
+    cells: Vec<Kept>,
     bytes: Vec<u8>,
 }
 
@@ -36,7 +36,9 @@ pub(crate) struct Limits {
 impl Batch {
     /// No rows yet.
     pub(crate) fn new(columns: Arc<Columns>) -> Self {
-        Self { columns, rows: 0, tags: Vec::new(), words: Vec::new(), bytes: Vec::new() }
+        // Most results have one row or many; a row's cells at once spare the smallest steps of growing.
+        let cells = Vec::with_capacity(columns.len());
+        Self { columns, rows: 0, cells, bytes: Vec::new() }
     }
 
     /// No rows yet, with room for as many as this one has.
@@ -44,8 +46,7 @@ impl Batch {
         Self {
             columns: Arc::clone(&self.columns),
             rows: 0,
-            tags: Vec::with_capacity(self.tags.len()),
-            words: Vec::with_capacity(self.words.len()),
+            cells: Vec::with_capacity(self.cells.len()),
             bytes: Vec::with_capacity(self.bytes.len()),
         }
     }
@@ -53,39 +54,42 @@ impl Batch {
     /// Appends the row.
     pub(crate) fn push(&mut self, row: &rusqlite::Row<'_>) -> Result<()> {
         for index in 0..self.columns.len() {
-            let (tag, word) = match row.get_ref(index).map_err(|_| missing_column())? {
-                Cell::Null => (Tag::Null, 0),
-                Cell::Integer(value) => (Tag::Integer, value.cast_unsigned()),
-                Cell::Real(value) => (Tag::Real, value.to_bits()),
-                Cell::Text(text) => (Tag::Text, self.keep(text)?),
-                Cell::Blob(blob) => (Tag::Blob, self.keep(blob)?),
+            let cell = match row.get_ref(index).map_err(|_| missing_column())? {
+                Cell::Null => Kept::Null,
+                Cell::Integer(value) => Kept::Integer(value),
+                Cell::Real(value) => Kept::Real(value),
+                Cell::Text(text) => {
+                    let (start, len) = self.keep(text)?;
+                    Kept::Text(start, len)
+                }
+                Cell::Blob(blob) => {
+                    let (start, len) = self.keep(blob)?;
+                    Kept::Blob(start, len)
+                }
             };
-            self.tags.push(tag);
-            self.words.push(word);
+            self.cells.push(cell);
         }
         self.rows += 1;
         Ok(())
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Result<u64> {
+    fn keep(&mut self, bytes: &[u8]) -> Result<(u32, u32)> {
         let start = u32::try_from(self.bytes.len());
         let len = u32::try_from(bytes.len());
         let (Ok(start), Ok(len)) = (start, len) else {
             return Err(Error::new(ErrorKind::LimitExceeded, "a row of the result is larger than 4 GiB"));
         };
         self.bytes.extend_from_slice(bytes);
-        Ok(u64::from(start) << 32 | u64::from(len))
+        Ok((start, len))
     }
 
     /// Whether it is time to hand the batch over.
     pub(crate) fn is_full(&self, limits: Limits) -> bool {
-        self.rows >= limits.rows || self.bytes.len() + self.words.len() * 9 >= limits.bytes
+        self.rows >= limits.rows || self.bytes.len() + size_of_val(&*self.cells) >= limits.bytes
     }
 
-    fn bytes_of(&self, word: u64) -> &[u8] {
-        let start = (word >> 32) as usize;
-        let len = (word & u64::from(u32::MAX)) as usize;
-        &self.bytes[start..start + len]
+    fn bytes_of(&self, start: u32, len: u32) -> &[u8] {
+        &self.bytes[start as usize..][..len as usize]
     }
 }
 
@@ -104,15 +108,13 @@ impl RowBatch for Batch {
     }
 
     fn cell(&self, row: usize, column: usize) -> Result<ValueRef<'_>> {
-        let index = row * self.columns.len() + column;
-        let word = self.words[index];
-        Ok(match self.tags[index] {
-            Tag::Null => ValueRef::Null,
-            Tag::Integer => ValueRef::Int(word.cast_signed()),
-            Tag::Real => ValueRef::Float(f64::from_bits(word)),
-            Tag::Blob => ValueRef::Bytes(self.bytes_of(word)),
-            Tag::Text => {
-                let bytes = self.bytes_of(word);
+        Ok(match self.cells[row * self.columns.len() + column] {
+            Kept::Null => ValueRef::Null,
+            Kept::Integer(value) => ValueRef::Int(value),
+            Kept::Real(value) => ValueRef::Float(value),
+            Kept::Blob(start, len) => ValueRef::Bytes(self.bytes_of(start, len)),
+            Kept::Text(start, len) => {
+                let bytes = self.bytes_of(start, len);
                 // SQLite takes any bytes for text. As bytes they can be read; as String they are an error that says so.
                 std::str::from_utf8(bytes).map_or(ValueRef::Bytes(bytes), ValueRef::Text)
             }
@@ -120,10 +122,9 @@ impl RowBatch for Batch {
     }
 
     fn raw(&self, row: usize, column: usize) -> Option<&[u8]> {
-        let index = row * self.columns.len() + column;
-        match self.tags[index] {
-            Tag::Text | Tag::Blob => Some(self.bytes_of(self.words[index])),
-            Tag::Null | Tag::Integer | Tag::Real => None,
+        match self.cells[row * self.columns.len() + column] {
+            Kept::Text(start, len) | Kept::Blob(start, len) => Some(self.bytes_of(start, len)),
+            Kept::Null | Kept::Integer(_) | Kept::Real(_) => None,
         }
     }
 }

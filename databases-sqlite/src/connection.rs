@@ -3,7 +3,10 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, mpsc};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use databases_core::backend::{
@@ -11,20 +14,23 @@ use databases_core::backend::{
     TransactionCommand,
 };
 use databases_core::sql::{Dialect, StatementClass, Verb, split_script};
-use databases_core::{Error, Result, RowBatch};
+use databases_core::{Error, ErrorKind, Result, RowBatch};
+use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{Mutex, oneshot};
 
 use crate::batch::{Batch, Limits};
+use crate::group::Offers;
+use crate::here::{Here, use_up_turn};
 use crate::options::Config;
 use crate::permit::{Held, WritePermit};
 use crate::session::{already_open, check_options, takes_lock};
-use crate::statement::{Outcome, Reply, Rest, surely_writes};
+use crate::statement::{Outcome, Reply, Rest, alters_session, may_run_here, surely_writes};
 use crate::worker::{Manner, Ticket, Worker};
 
 /// A result is handed over in one piece up to this size; beyond it the reader takes part in the pace.
 const WHOLE: Limits = Limits { rows: 16_384, bytes: 4 << 20 };
 /// The pieces of a stream.
-const PIECE: Limits = Limits { rows: 128, bytes: 64 << 10 };
+const PIECE: Limits = Limits { rows: 512, bytes: 128 << 10 };
 /// How many rows of `run_many` go to the worker at once.
 const CHUNK_ROWS: usize = 512;
 /// And how many bytes of texts and blobs.
@@ -34,6 +40,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 pub(crate) struct SqliteConnection {
     worker: Worker,
     permit: Option<Arc<WritePermit>>,
+    offers: Option<Arc<Offers>>,
+    inline_reads: bool,
     /// Held while one call waits for the permit: another call of this session may then use the same one.
     asking: Mutex<()>,
     dialect: Dialect,
@@ -47,10 +55,15 @@ impl fmt::Debug for SqliteConnection {
 
 impl SqliteConnection {
     /// Opens the database.
-    pub(crate) async fn open(config: Arc<Config>, permit: Option<Arc<WritePermit>>) -> Result<Self> {
+    pub(crate) async fn open(
+        config: Arc<Config>,
+        permit: Option<Arc<WritePermit>>,
+        offers: Option<Arc<Offers>>,
+    ) -> Result<Self> {
+        let inline_reads = config.inline_reads;
         let (worker, facts) = Worker::open(config).await?;
         let dialect = Dialect::SQLITE.with_max_parameters(facts.max_parameters);
-        Ok(Self { worker, permit, asking: Mutex::new(()), dialect })
+        Ok(Self { worker, permit, offers, inline_reads, asking: Mutex::new(()), dialect })
     }
 
     /// Calls `submit` when it is this session's turn to write, with the permit unless the session has it already.
@@ -103,6 +116,92 @@ impl SqliteConnection {
         }
     }
 
+    /// Runs a statement on this thread, if it is a short read and nothing of this session is under way.
+    pub(crate) fn run_here(&self, request: &Request) -> Option<Result<Here>> {
+        if !self.inline_reads || !may_run_here(&request.template) {
+            return None;
+        }
+        self.worker.run_here(|session| session.run_here(request)).flatten()
+    }
+
+    /// Runs a statement together with those that wait for the permit too, on whichever connection has it first.
+    async fn run_together(&self, request: Request, permit: &Arc<WritePermit>, offers: &Arc<Offers>) -> Result<Reply> {
+        let what = describe(request.template.verb());
+        let deadline = permit.deadline();
+        let (offered, mut outcome) = offers.offer(request);
+        let turn = {
+            let mut turn = pin!(permit.acquire(what, deadline));
+            poll_fn(|cx| match Pin::new(&mut outcome).poll(cx) {
+                Poll::Ready(outcome) => Poll::Ready(Turn::Done(outcome)),
+                Poll::Pending => turn.as_mut().poll(cx).map(Turn::Mine),
+            })
+            .await
+        };
+        let outcome = match turn {
+            Turn::Done(outcome) => outcome,
+            Turn::Mine(Ok(held)) => {
+                let offers = Arc::clone(offers);
+                let manner = Manner { interruptible: false, carries_permit: true };
+                // It leads for others too, and is not taken back if this call is dropped.
+                self.worker.submit(manner, move |session| session.lead(&offers, held))?.disarm();
+                outcome.await
+            }
+            // Its turn was over before it could run, unless it runs by now.
+            Turn::Mine(Err(error)) if offered.withdraw() => return Err(error),
+            Turn::Mine(Err(_)) => outcome.await,
+        };
+        match outcome {
+            Ok(Outcome::Done(reply)) => reply,
+            Ok(Outcome::NeedsPermit(_)) => unreachable!("whoever leads has the permit"),
+            Err(_) => {
+                let message = "the thread that led the group of this statement ended in the middle of it";
+                Err(Error::new(ErrorKind::Internal, message))
+            }
+        }
+    }
+
+    /// Runs a statement on a worker.
+    async fn run_away(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        if let (Some(permit), Some(offers)) = (&self.permit, &self.offers)
+            && request.pooled
+            && request.template.class() == StatementClass::Write
+        {
+            let reply = self.run_together(request, permit, offers).await?;
+            for batch in reply.batches {
+                if !matches!(sink.batch(batch)?, Flow::Continue) {
+                    break;
+                }
+            }
+            return Ok(reply.result);
+        }
+        let (mut ticket, mut reply) = self.start(request, WHOLE).await?;
+        let mut fed = Ok(Flow::Continue);
+        for batch in reply.batches {
+            fed = sink.batch(batch);
+            if !matches!(fed, Ok(Flow::Continue)) {
+                break;
+            }
+        }
+        if let Some(Rest { mut batches, end }) = reply.rest.take() {
+            while matches!(fed, Ok(Flow::Continue))
+                && let Some(batch) = batches.recv().await
+            {
+                fed = sink.batch(batch);
+            }
+            let stopped = !matches!(fed, Ok(Flow::Continue));
+            drop(batches);
+            if stopped {
+                // Only a statement that reads is still under way here; nothing is lost by stopping it.
+                ticket.cancel();
+            }
+            let ended = end.await.map_err(|_| self.worker.lost())?;
+            if !stopped {
+                ended?;
+            }
+        }
+        fed.map(|_| reply.result)
+    }
+
     /// Sends a chunk of `run_many` off, in its turn.
     async fn send_chunk(&self, chunk: Arc<[Request]>) -> Result<Chunk> {
         let (reply, result) = oneshot::channel();
@@ -129,6 +228,14 @@ impl SqliteConnection {
             }
         }
     }
+}
+
+/// What came first for a statement on offer.
+enum Turn {
+    /// Somebody else ran it.
+    Done(Result<Outcome, RecvError>),
+    /// It has the permit, or waited too long.
+    Mine(Result<Held>),
 }
 
 /// Rows on their way.
@@ -175,32 +282,18 @@ impl BackendConnection for SqliteConnection {
     }
 
     async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
-        let (mut ticket, mut reply) = self.start(request, WHOLE).await?;
-        let mut fed = Ok(Flow::Continue);
-        for batch in reply.batches {
-            fed = sink.batch(batch);
-            if !matches!(fed, Ok(Flow::Continue)) {
-                break;
+        if let Some(here) = self.run_here(&request) {
+            let here = here?;
+            if here.turn_is_over {
+                use_up_turn().await;
             }
+            if let Some(batch) = here.batch {
+                sink.batch(Arc::new(batch))?;
+            }
+            return Ok(here.result);
         }
-        if let Some(Rest { mut batches, end }) = reply.rest.take() {
-            while matches!(fed, Ok(Flow::Continue))
-                && let Some(batch) = batches.recv().await
-            {
-                fed = sink.batch(batch);
-            }
-            let stopped = !matches!(fed, Ok(Flow::Continue));
-            drop(batches);
-            if stopped {
-                // Only a statement that reads is still under way here; nothing is lost by stopping it.
-                ticket.cancel();
-            }
-            let ended = end.await.map_err(|_| self.worker.lost())?;
-            if !stopped {
-                ended?;
-            }
-        }
-        fed.map(|_| reply.result)
+        // Boxed, so that the way of a short read stays short.
+        Box::pin(self.run_away(request, sink)).await
     }
 
     async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {
@@ -233,14 +326,18 @@ impl BackendConnection for SqliteConnection {
     async fn run_script(&self, sql: &str) -> Result<()> {
         // What the scanner cannot read, SQLite refuses better.
         let statements = split_script(sql, self.dialect);
-        let mut writes = statements.map_or(true, |all| all.iter().any(|one| one.class != StatementClass::Read));
+        let any = |is_it: fn(StatementClass) -> bool| {
+            statements.as_ref().map_or(true, |all| all.iter().any(|one| is_it(one.class)))
+        };
+        let alters = any(alters_session);
+        let mut writes = any(|class| class != StatementClass::Read);
         loop {
             let (reply, result) = oneshot::channel();
             let sql = sql.to_owned();
             let submit = |permit: Option<Held>| {
                 let manner = Manner { interruptible: true, carries_permit: permit.is_some() };
                 self.worker.submit(manner, move |session| {
-                    let done = session.run_script(&sql, permit);
+                    let done = session.run_script(&sql, alters, permit);
                     Box::new(move || drop(reply.send(done)))
                 })
             };
@@ -378,10 +475,9 @@ impl RowBatches for Stream {
         self.rest = None;
         match ended {
             Ok(result) => result.map(|()| None),
-            Err(_) => Err(Error::new(
-                databases_core::ErrorKind::Internal,
-                "the thread of the connection ended in the middle of the stream",
-            )),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Internal, "the thread of the connection ended in the middle of the stream"))
+            }
         }
     }
 }

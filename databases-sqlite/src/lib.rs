@@ -1,9 +1,12 @@
 //! The SQLite backend of the `databases` crate, on [rusqlite] with a bundled SQLite.
 //!
-//! Each connection is a `rusqlite::Connection` owned by one thread; a statement goes there and back in one hop. All
-//! writes of one `Database` take turns by one fair permit, so they never see `SQLITE_BUSY` from each other; other
-//! processes are waited for by `busy_timeout`. Nothing here needs a particular runtime, and no lock is held across
-//! anything that can wait.
+//! Each connection is a `rusqlite::Connection` with a thread of its own; a statement goes there and back in one hop. A read
+//! that was short before runs on the thread of its caller instead, within bounds that keep other tasks going
+//! (`inline_reads=off` in the URL sends all to the thread). All writes of one `Database` take turns by one fair permit, so
+//! they never see `SQLITE_BUSY` from each other; other processes are waited for by `busy_timeout`. Statements outside of
+//! transactions that wait for the permit together are committed together, each with its own result and acknowledged behind
+//! the commit (`group_commit=off` gives each its own commit). Nothing here needs a particular runtime, and no lock is held
+//! across anything that can wait.
 //!
 //! # What is stored
 //!
@@ -58,6 +61,14 @@ mod backend;
 mod batch;
 mod connection;
 mod error;
+mod group;
+#[cfg(test)]
+mod group_tests;
+mod here;
+#[cfg(test)]
+mod here_tests;
+mod inserts;
+mod known;
 mod options;
 mod permit;
 mod session;
@@ -65,6 +76,7 @@ mod statement;
 #[cfg(test)]
 mod type_properties;
 mod types;
+mod watch;
 mod worker;
 
 pub use backend::Sqlite;

@@ -8,8 +8,17 @@ use databases_core::url::{DatabaseUrl, UrlOptions};
 use databases_core::{Error, ErrorKind, PoolOptions, Result};
 
 /// The URL keys.
-pub(crate) const KEYS: &[&str] =
-    &["mode", "journal_mode", "synchronous", "foreign_keys", "busy_timeout", "decimal", "cache_size"];
+pub(crate) const KEYS: &[&str] = &[
+    "mode",
+    "journal_mode",
+    "synchronous",
+    "foreign_keys",
+    "busy_timeout",
+    "decimal",
+    "cache_size",
+    "inline_reads",
+    "group_commit",
+];
 
 /// What may be done to the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +52,10 @@ pub(crate) struct Config {
     /// As `PRAGMA cache_size`: pages, or KiB where negative.
     pub(crate) cache_size: Option<i32>,
     pub(crate) statement_cache_size: usize,
+    /// Whether short reads run on the thread of their caller.
+    pub(crate) inline_reads: bool,
+    /// Whether writes that wait together share a transaction.
+    pub(crate) group_commit: bool,
     pub(crate) acquire_timeout: Duration,
     /// Held while a connection looks at the journal mode and changes it: SQLite does not wait there by itself.
     pub(crate) opening: Mutex<()>,
@@ -86,6 +99,8 @@ impl Config {
             cache_size: options
                 .take_with("cache_size", "a number of pages, or of KiB if negative", |value| value.parse().ok())?,
             statement_cache_size: pool.statement_cache_size,
+            inline_reads: options.take_bool("inline_reads")?.unwrap_or(true),
+            group_commit: options.take_bool("group_commit")?.unwrap_or(true),
             acquire_timeout: pool.acquire_timeout,
             opening: Mutex::new(()),
         })
@@ -149,6 +164,8 @@ mod tests {
             "sqlite:a.db?busy_timeout=5sec",
             "sqlite:a.db?decimal=float",
             "sqlite:a.db?cache_size=big",
+            "sqlite:a.db?inline_reads=always",
+            "sqlite:a.db?group_commit=2",
             "sqlite:a.db?jounal_mode=wal",
             "sqlite::memory:?mode=ro",
             "sqlite::memory:?journal_mode=wal",

@@ -1,25 +1,22 @@
 //! What lives on the worker: the connection, what it was set to, and the permit while it is in a transaction.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
 use databases_core::backend::{Status, TransactionCommand};
-use databases_core::{Columns, Error, ErrorKind, Isolation, LockMode, Result, TransactionOptions};
+use databases_core::{Error, ErrorKind, Isolation, LockMode, Result, TransactionOptions};
 use hashlink::LruCache;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, InterruptHandle, OpenFlags};
 
 use crate::error::{About, Stage, from_sqlite};
+use crate::inserts::Inserts;
+use crate::known::Known;
 use crate::options::{Config, Decimals, Mode};
 use crate::permit::Held;
-use crate::statement::Inserts;
-
-/// How many instructions SQLite runs before it looks whether its job was dropped. An interrupt alone gets lost if it
-/// comes between two statements of one job.
-const INSTRUCTIONS_PER_LOOK: i32 = 2000;
+use crate::watch::{INSTRUCTIONS_PER_LOOK, Watch};
 
 /// What the other side must know of the session, true whenever no job runs.
 #[derive(Clone, Copy, Debug)]
@@ -44,16 +41,25 @@ pub(crate) struct Facts {
 /// The worker's side of a connection.
 pub(crate) struct Session {
     // The connection goes before the permit: what is open on it is rolled back while the permit is still held.
-    connection: Option<Connection>,
-    pub(crate) columns: LruCache<Arc<str>, Arc<Columns>>,
+    pub(crate) connection: Option<Connection>,
+    /// What was learnt of the texts that are kept prepared.
+    pub(crate) known: LruCache<Arc<str>, Known>,
     pub(crate) inserts: Arc<Inserts>,
     pub(crate) held: Option<Held>,
     /// In a read-only transaction: what `PRAGMA query_only` was before.
     read_only: Option<bool>,
-    cancel: Arc<AtomicBool>,
-    config: Arc<Config>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) config: Arc<Config>,
     handle: Option<InterruptHandle>,
     corrupt: bool,
+    /// Its user had it, who may have added functions that take any time.
+    pub(crate) was_lent: bool,
+    /// How long it was used by the threads of its callers since one of them was told to let others run.
+    pub(crate) read_here: Duration,
+    /// A text may have left something behind that another session lacks, such as an attached database.
+    pub(crate) altered: bool,
+    /// The version of the schema, and whether it has constraints that are checked at COMMIT.
+    pub(crate) deferring: Option<(i64, bool)>,
 }
 
 impl fmt::Debug for Session {
@@ -64,21 +70,25 @@ impl fmt::Debug for Session {
 
 impl Session {
     /// Opens the database and sets the session up.
-    pub(crate) fn open(config: &Arc<Config>, cancel: &Arc<AtomicBool>) -> Result<(Self, Facts)> {
+    pub(crate) fn open(config: &Arc<Config>, watch: &Arc<Watch>) -> Result<(Self, Facts)> {
         let connection = open_file(config)?;
         let mut session = Self {
             connection: Some(connection),
-            columns: LruCache::new(config.statement_cache_size.max(1)),
+            known: LruCache::new(config.statement_cache_size.max(1)),
             inserts: Arc::default(),
             held: None,
             read_only: None,
-            cancel: Arc::clone(cancel),
+            watch: Arc::clone(watch),
             config: Arc::clone(config),
             handle: None,
             corrupt: false,
+            was_lent: false,
+            read_here: Duration::ZERO,
+            altered: false,
+            deferring: None,
         };
         session.take_over().map_err(|error| from_sqlite(error, Stage::Open, About::default()))?;
-        set_up(session.connection(), config, cancel)?;
+        set_up(session.connection(), config, watch)?;
         let limit = session.connection().limit(Limit::SQLITE_LIMIT_VARIABLE_NUMBER);
         let limit = limit.map_err(|error| from_sqlite(error, Stage::Open, About::default()))?;
         let max_parameters = usize::try_from(limit).unwrap_or_default();
@@ -93,16 +103,16 @@ impl Session {
     /// Sets the hooks; again after the connection was lent, since they may have been replaced.
     fn take_over(&mut self) -> rusqlite::Result<()> {
         let connection = self.connection.as_mut().expect("the connection is only away while `lend` runs");
-        let cancel = Arc::clone(&self.cancel);
-        connection.progress_handler(INSTRUCTIONS_PER_LOOK, Some(move || cancel.load(Ordering::Relaxed)))?;
-        let cancel = Arc::clone(&self.cancel);
+        let watch = Arc::clone(&self.watch);
+        connection.progress_handler(INSTRUCTIONS_PER_LOOK, Some(move || watch.must_stop()))?;
+        let watch = Arc::clone(&self.watch);
         let timeout = self.config.busy_timeout;
         let mut start = Instant::now();
         connection.busy_handler(Some(move |count| {
             if count == 0 {
                 start = Instant::now();
             }
-            wait_for_lock(count, timeout.saturating_sub(start.elapsed()), &cancel)
+            wait_for_lock(count, timeout.saturating_sub(start.elapsed()), &watch)
         }))?;
         let inserts = Arc::clone(&self.inserts);
         connection.update_hook(Some(move |action, _: &str, table: &str, rowid| inserts.saw(action, table, rowid)))?;
@@ -116,7 +126,8 @@ impl Session {
         let Some(connection) = self.connection.take() else { return };
         self.connection = borrow(connection);
         if self.connection.is_some() {
-            self.columns.clear();
+            self.known.clear();
+            self.was_lent = true;
             self.corrupt |= self.take_over().is_err();
         }
     }
@@ -132,7 +143,7 @@ impl Session {
         }
         if let Some(before) = self.read_only.take() {
             // A pragma without I/O; if it fails all the same, the session is not what it says.
-            self.cancel.store(false, Ordering::Relaxed);
+            self.watch.begin();
             self.corrupt |= connection.pragma_update(None, "query_only", before).is_err();
         }
         self.held = None;
@@ -164,7 +175,7 @@ impl Session {
 
     /// Whether the running job was dropped by its caller.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancel.load(Ordering::Relaxed)
+        self.watch.is_cancelled()
     }
 
     /// Whether a write must not run now, since it is not its turn.
@@ -190,8 +201,18 @@ impl Session {
         error
     }
 
+    /// Translates an error of a statement of our own.
+    pub(crate) fn translate(&mut self, error: rusqlite::Error) -> Error {
+        self.error(error, Stage::Run, About::default())
+    }
+
+    /// The session is not what it should be: it is not used again.
+    pub(crate) fn mark_corrupt(&mut self) {
+        self.corrupt = true;
+    }
+
     /// Runs a text of our own, about which SQLite says nothing that is not in it.
-    fn simple(&mut self, sql: &str) -> Result<()> {
+    pub(crate) fn simple(&mut self, sql: &str) -> Result<()> {
         let result = self.connection().execute_batch(sql);
         result.map_err(|error| self.error(error, Stage::Prepare, About { sql, table: None }))
     }
@@ -239,7 +260,7 @@ impl Session {
         let sql = if takes_lock(options) { "BEGIN IMMEDIATE" } else { "BEGIN DEFERRED" };
         if options.is_read_only() {
             let before = self.connection().pragma_query_value(None, "query_only", |row| row.get(0));
-            let before = before.map_err(|error| self.error(error, Stage::Run, About::default()))?;
+            let before = before.map_err(|error| self.translate(error))?;
             // From here on `after_job` sets it back.
             self.read_only = Some(before);
             self.simple("PRAGMA query_only = ON")?;
@@ -247,7 +268,7 @@ impl Session {
         self.simple(sql)?;
         if self.is_cancelled() {
             // Nobody is there to use the transaction.
-            self.cancel.store(false, Ordering::Relaxed);
+            self.watch.begin();
             self.simple("ROLLBACK")?;
         }
         Ok(())
@@ -286,9 +307,9 @@ pub(crate) fn check_options(options: &TransactionOptions) -> Result<()> {
 }
 
 /// Sleeps a little, as SQLite's own handler does, but notices that the job was dropped.
-fn wait_for_lock(count: i32, left: Duration, cancel: &AtomicBool) -> bool {
+fn wait_for_lock(count: i32, left: Duration, watch: &Watch) -> bool {
     const MILLIS: [u64; 8] = [1, 2, 5, 10, 15, 20, 25, 50];
-    if left.is_zero() || cancel.load(Ordering::Relaxed) {
+    if left.is_zero() || watch.is_cancelled() || watch.is_here() {
         return false;
     }
     let index = usize::try_from(count).unwrap_or_default().min(MILLIS.len() - 1);
@@ -325,7 +346,7 @@ fn open_file(config: &Config) -> Result<Connection> {
 }
 
 /// The settings of every session, in one pass.
-fn set_up(connection: &Connection, config: &Config, cancel: &AtomicBool) -> Result<()> {
+fn set_up(connection: &Connection, config: &Config, watch: &Watch) -> Result<()> {
     let named = |error: Error| match &config.path {
         Some(path) => error.context(format_args!("the database file {}", path.display())),
         None => error,
@@ -338,7 +359,7 @@ fn set_up(connection: &Connection, config: &Config, cancel: &AtomicBool) -> Resu
     run().map_err(|error| named(from_sqlite(error, Stage::Open, About::default())))?;
     if let Some(mode) = config.journal_mode {
         // Before DEFENSIVE, which does not let the journal be switched off.
-        set_journal_mode(connection, config, mode, cancel).map_err(named)?;
+        set_journal_mode(connection, config, mode, watch).map_err(named)?;
     }
     let settings = || -> Result<(), rusqlite::Error> {
         for (setting, on) in [
@@ -360,7 +381,7 @@ fn set_up(connection: &Connection, config: &Config, cancel: &AtomicBool) -> Resu
 }
 
 /// Sets the journal mode unless it is that already. Changing it needs the file alone, and SQLite does not always wait.
-fn set_journal_mode(connection: &Connection, config: &Config, mode: &str, cancel: &AtomicBool) -> Result<()> {
+fn set_journal_mode(connection: &Connection, config: &Config, mode: &str, watch: &Watch) -> Result<()> {
     let _one_at_a_time = config.opening.lock().unwrap_or_else(PoisonError::into_inner);
     let read = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0));
     let now = read("PRAGMA journal_mode").map_err(|error| from_sqlite(error, Stage::Open, About::default()))?;
@@ -379,7 +400,7 @@ fn set_journal_mode(connection: &Connection, config: &Config, mode: &str, cancel
             }
             Err(error) => {
                 let error = from_sqlite(error, Stage::Open, About::default());
-                let over = start.elapsed() >= config.busy_timeout || cancel.load(Ordering::Relaxed);
+                let over = start.elapsed() >= config.busy_timeout || watch.is_cancelled();
                 if error.kind() != ErrorKind::LockTimeout || over {
                     let error = match error.kind() {
                         ErrorKind::ReadOnly => error.with_hint("mode=ro opens what cannot be written"),

@@ -2,20 +2,20 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use databases_core::backend::{ExecResult, Request, placeholder_mismatch};
 use databases_core::sql::{StatementClass, Template, Verb};
-use databases_core::{Column, Columns, Effect, Error, ErrorKind, Result};
-use hashlink::LruCache;
+use databases_core::{Effect, Error, ErrorKind, Result};
 use rusqlite::fallible_iterator::FallibleIterator;
-use rusqlite::hooks::Action;
 use rusqlite::{CachedStatement, Connection, Statement};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::{Batch, Limits};
-use crate::error::{About, Stage, no_statement, several_statements, unquoted};
+use crate::error::{About, Stage, no_statement, several_statements};
+use crate::known::{Known, STOPPED};
+use crate::options::Decimals;
 use crate::permit::Held;
 use crate::session::Session;
 use crate::types::to_sqlite;
@@ -61,66 +61,14 @@ struct Feed {
     end: oneshot::Sender<Result<()>>,
 }
 
-/// Which rows the running statement inserted into its own table. Only tables with a rowid call the hook.
-#[derive(Default)]
-pub(crate) struct Inserts {
-    watching: AtomicBool,
-    table: Mutex<String>,
-    count: AtomicU64,
-    first: AtomicI64,
-    last: AtomicI64,
-}
-
-impl Inserts {
-    /// The update hook.
-    pub(crate) fn saw(&self, action: Action, table: &str, rowid: i64) {
-        // All of this is on one thread; the atomics only make that plain to the compiler.
-        if !self.watching.load(Ordering::Relaxed) || action != Action::SQLITE_INSERT {
-            return;
-        }
-        if !self.table.lock().unwrap_or_else(PoisonError::into_inner).eq_ignore_ascii_case(table) {
-            return;
-        }
-        if self.count.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.first.store(rowid, Ordering::Relaxed);
-        }
-        self.last.store(rowid, Ordering::Relaxed);
-    }
-
-    fn watch(&self, template: &Template) {
-        let table = match template.verb() {
-            Verb::Insert | Verb::Replace => template.target_table(),
-            _ => None,
-        };
-        if let Some(table) = table {
-            *self.table.lock().unwrap_or_else(PoisonError::into_inner) = unquoted(table);
-            self.count.store(0, Ordering::Relaxed);
-        }
-        self.watching.store(table.is_some(), Ordering::Relaxed);
-    }
-
-    /// The id of the one row, if this statement inserted one row and that row has an id.
-    ///
-    /// `last_insert_rowid` alone keeps an earlier statement's id where a statement inserts nothing, updates by ON CONFLICT,
-    /// or inserts into a table WITHOUT ROWID. A trigger's inserts are undone in it, but they call the hook: so both must
-    /// agree.
-    fn id(&self, connection: &Connection, changes: u64) -> Option<i64> {
-        let seen = self.watching.load(Ordering::Relaxed) && self.count.load(Ordering::Relaxed) > 0;
-        if !seen || changes != 1 {
-            return None;
-        }
-        let id = connection.last_insert_rowid();
-        (id == self.first.load(Ordering::Relaxed) || id == self.last.load(Ordering::Relaxed)).then_some(id)
-    }
-
-    fn stop(&self) {
-        self.watching.store(false, Ordering::Relaxed);
-    }
-}
-
 /// Whether statements of this text write for certain: asking first saves going to the worker twice.
 pub(crate) fn surely_writes(class: StatementClass) -> bool {
     matches!(class, StatementClass::Write | StatementClass::Ddl)
+}
+
+/// Whether a statement may leave something behind in the session.
+pub(crate) fn alters_session(class: StatementClass) -> bool {
+    matches!(class, StatementClass::Session | StatementClass::Unknown)
 }
 
 /// A statement out of the cache or not.
@@ -149,7 +97,7 @@ impl DerefMut for Prepared<'_> {
 }
 
 /// An error, and when it arose if it is SQLite's.
-enum Failure {
+pub(crate) enum Failure {
     Ours(Error),
     Sqlite(rusqlite::Error, Stage),
 }
@@ -208,47 +156,60 @@ impl Session {
         if permit.is_some() {
             self.held = permit;
         }
-        let mut out = Output { reply: Some(reply), feed: None, rows: Rows::default(), limits };
+        let mut out = Output::new(Some(reply), limits);
         let ran = self.step_all(&request, &mut out);
         self.inserts.stop();
         let result = match ran {
             Ok(Some(result)) => Ok(result),
             Ok(None) => return out.needs_permit(request),
-            Err(Failure::Ours(error)) => Err(error),
-            Err(Failure::Sqlite(error, stage)) => Err(self.error(error, stage, about(&request))),
+            Err(failure) => Err(self.failed(failure, &request)),
         };
         out.deliver(result)
     }
 
-    /// `None`: it is not its turn.
-    fn step_all(&mut self, request: &Request, out: &mut Output) -> Result<Option<ExecResult>, Failure> {
-        let (lacks_permit, keep, decimals) = (self.lacks_permit(), self.keeps_statements(), self.decimals());
-        let is_cancelled = || self.is_cancelled();
-        let connection = self.connection();
+    /// The error of a failed statement.
+    pub(crate) fn failed(&mut self, failure: Failure, request: &Request) -> Error {
+        match failure {
+            Failure::Ours(error) => error,
+            Failure::Sqlite(error, stage) => self.error(error, stage, about(request)),
+        }
+    }
+
+    /// `None`: it is not its turn, or not for its caller's thread.
+    pub(crate) fn step_all(&mut self, request: &Request, out: &mut Output) -> Result<Option<ExecResult>, Failure> {
+        self.altered |= alters_session(request.template.class());
+        let (lacks_permit, decimals) = (self.lacks_permit(), self.decimals());
+        let keep = self.keeps_statements() && request.prepared;
+        let Self { connection, known, inserts, watch, .. } = self;
+        let connection = connection.as_ref().expect("the connection is only away while `lend` runs");
+        let mut before = if keep { known.get_mut(&*request.sql) } else { None };
+        if out.here && !before.as_ref().is_some_and(|known| known.is_short()) {
+            return Ok(None);
+        }
+        let mut new = None;
+        let start = Instant::now();
+        if out.here {
+            watch.enter(start);
+        }
         let mut statement = prepare(connection, request, keep)?;
         let reads = statement.readonly();
         if lacks_permit && (!reads || surely_writes(request.template.class())) {
             return Ok(None);
         }
-        for (index, arg) in request.args.iter().enumerate() {
-            let value = to_sqlite(&arg.value, decimals, index + 1)?;
-            statement.raw_bind_parameter(index + 1, value).map_err(running)?;
-        }
-        self.inserts.watch(&request.template);
-        let mut new_columns = None;
+        bind(&mut statement, request, decimals)?;
+        inserts.watch(&request.template);
         let has_columns = statement.column_count() > 0;
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(running)? {
-            if is_cancelled() {
+            if watch.is_cancelled() {
                 return Err(cancelled().into());
             }
             if !request.wants_rows {
                 continue;
             }
             if out.rows.current.is_none() {
-                let columns = columns_of(row.as_ref(), self.columns.peek(&request.sql));
-                new_columns = Some(Arc::clone(&columns));
-                out.rows.current = Some(Batch::new(columns));
+                let known = known_of(&mut before, &mut new, row.as_ref());
+                out.rows.current = Some(Batch::new(Arc::clone(known.columns())));
             }
             // Rows of RETURNING wait: the statement must not stay half done while somebody reads.
             if !out.push(row, reads)? {
@@ -256,19 +217,26 @@ impl Session {
             }
         }
         drop(rows);
+        if out.overran {
+            return Ok(None);
+        }
+        let known = known_of(&mut before, &mut new, &statement);
         if has_columns && request.wants_rows && out.is_empty() {
-            let columns = columns_of(&statement, self.columns.peek(&request.sql));
-            new_columns = Some(Arc::clone(&columns));
-            out.rows.current = Some(Batch::new(columns));
+            out.rows.current = Some(Batch::new(Arc::clone(known.columns())));
         }
         let affected = rows_affected(connection, request, &statement);
-        let id = self.inserts.id(connection, affected);
+        let id = inserts.id(connection, affected);
+        // A stream takes as long as its reader.
+        out.time = if out.feed.is_some() { STOPPED } else { start.elapsed() };
+        known.took(out.time);
+        if keep && reads && may_run_here(&request.template) {
+            known.ask(connection, &request.sql);
+        }
         drop(statement);
-        if let Some(columns) = new_columns
+        if let Some(new) = new
             && keep
-            && request.prepared
         {
-            remember(&mut self.columns, &request.sql, columns);
+            self.known.insert(Arc::clone(&request.sql), new);
         }
         Ok(Some(ExecResult::new(affected, id)))
     }
@@ -297,7 +265,7 @@ impl Session {
         }
     }
 
-    fn many(&self, requests: &[Request], index: &mut usize, total: &mut u64) -> Result<bool, Failure> {
+    fn many(&mut self, requests: &[Request], index: &mut usize, total: &mut u64) -> Result<bool, Failure> {
         if self.lacks_permit() {
             return Ok(false);
         }
@@ -318,10 +286,7 @@ impl Session {
             if placeholders != request.args.len() {
                 return Err(placeholder_mismatch(request.args.len(), placeholders).into());
             }
-            for (index, arg) in request.args.iter().enumerate() {
-                let value = to_sqlite(&arg.value, self.decimals(), index + 1)?;
-                statement.raw_bind_parameter(index + 1, value).map_err(running)?;
-            }
+            bind(statement, request, self.decimals())?;
             let mut rows = statement.raw_query();
             while rows.next().map_err(running)?.is_some() {}
             drop(rows);
@@ -330,8 +295,9 @@ impl Session {
         Ok(true)
     }
 
-    /// Runs a script. `false`: it is not its turn, and only statements that read have run.
-    pub(crate) fn run_script(&mut self, sql: &str, permit: Option<Held>) -> Result<bool> {
+    /// Runs a script, which may alter the session. `false`: it is not its turn, and only statements that read have run.
+    pub(crate) fn run_script(&mut self, sql: &str, alters: bool, permit: Option<Held>) -> Result<bool> {
+        self.altered |= alters;
         if permit.is_some() {
             self.held = permit;
         }
@@ -370,7 +336,35 @@ impl Session {
     }
 }
 
-fn about(request: &Request) -> About<'_> {
+/// Whether a statement reads, and in a way whose instructions tell how long it takes.
+pub(crate) fn may_run_here(template: &Template) -> bool {
+    template.class() == StatementClass::Read && matches!(template.verb(), Verb::Select | Verb::Values)
+}
+
+fn bind(statement: &mut Statement<'_>, request: &Request, decimals: Decimals) -> Result<(), Failure> {
+    for (index, arg) in request.args.iter().enumerate() {
+        let value = to_sqlite(&arg.value, decimals, index + 1)?;
+        statement.raw_bind_parameter(index + 1, value).map_err(running)?;
+    }
+    Ok(())
+}
+
+/// What was known of a text `before`, compared with this run of it, or what this run tells.
+fn known_of<'k>(
+    before: &'k mut Option<&mut Known>,
+    new: &'k mut Option<Known>,
+    statement: &Statement<'_>,
+) -> &'k mut Known {
+    match before {
+        Some(known) => {
+            known.see(statement);
+            known
+        }
+        None => new.get_or_insert_with(|| Known::new(statement)),
+    }
+}
+
+pub(crate) fn about(request: &Request) -> About<'_> {
     About { sql: &request.sql, table: request.template.target_table() }
 }
 
@@ -378,38 +372,43 @@ fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the call was dropped")
 }
 
-/// The columns of a statement that has been stepped: the kept ones if they are still right, which spares copies. They are
-/// not if the schema changed since.
-fn columns_of(statement: &Statement<'_>, kept: Option<&Arc<Columns>>) -> Arc<Columns> {
-    let type_name = |column: &rusqlite::Column<'_>| column.decl_type().unwrap_or_default().to_owned();
-    if let Some(kept) = kept
-        && kept.len() == statement.column_count()
-        && statement.columns().zip(kept.iter()).all(|(column, kept)| {
-            column.name() == kept.name() && column.decl_type().unwrap_or_default() == kept.type_name()
-        })
-    {
-        return Arc::clone(kept);
-    }
-    let columns = statement.columns().map(|column| Column::new(column.name(), type_name(&column)));
-    Arc::new(Columns::new(columns.collect()))
-}
-
-fn remember(kept: &mut LruCache<Arc<str>, Arc<Columns>>, sql: &Arc<str>, columns: Arc<Columns>) {
-    match kept.get_mut(sql) {
-        Some(kept) => *kept = columns,
-        None => drop(kept.insert(Arc::clone(sql), columns)),
-    }
-}
-
 /// Where the rows of a statement go.
-struct Output {
+pub(crate) struct Output {
     reply: Option<oneshot::Sender<Outcome>>,
     feed: Option<Feed>,
     rows: Rows,
     limits: Limits,
+    /// On the thread of the caller, which takes at most one batch.
+    here: bool,
+    /// And these were more.
+    pub(crate) overran: bool,
+    /// How long the statement took.
+    pub(crate) time: Duration,
 }
 
 impl Output {
+    /// To somebody who waits for it. Without `reply` the rows are kept.
+    pub(crate) fn new(reply: Option<oneshot::Sender<Outcome>>, limits: Limits) -> Self {
+        Self { reply, feed: None, rows: Rows::default(), limits, here: false, overran: false, time: Duration::ZERO }
+    }
+
+    /// One batch within `limits`, for a caller that waits for nothing.
+    pub(crate) fn here(limits: Limits) -> Self {
+        Self { here: true, ..Self::new(None, limits) }
+    }
+
+    /// The only batch.
+    pub(crate) fn into_batch(self) -> Option<Batch> {
+        self.rows.current
+    }
+
+    /// What is handed over when the statement is done.
+    pub(crate) fn into_reply(self, result: ExecResult) -> Reply {
+        let mut batches = self.rows.batches;
+        batches.extend(self.rows.current.map(Arc::new));
+        Reply { batches, rest: None, result }
+    }
+
     fn is_empty(&self) -> bool {
         self.rows.current.is_none() && self.rows.batches.is_empty() && self.feed.is_none()
     }
@@ -421,9 +420,13 @@ impl Output {
         if !batch.is_full(self.limits) {
             return Ok(true);
         }
+        if self.here {
+            self.overran = true;
+            return Ok(false);
+        }
         let next = batch.next();
         let full = Arc::new(std::mem::replace(batch, next));
-        if !may_hand_over {
+        if !may_hand_over || (self.reply.is_none() && self.feed.is_none()) {
             self.rows.batches.push_back(full);
             return Ok(true);
         }
@@ -454,9 +457,8 @@ impl Output {
 
     /// Hands over what is left, once the session's state is known.
     fn deliver(mut self, result: Result<ExecResult>) -> Deliver {
-        let last = self.rows.current.take().map(Arc::new);
         if let Some(Feed { batches, end }) = self.feed {
-            if let Some(last) = last
+            if let Some(last) = self.rows.current.take().map(Arc::new)
                 && result.is_ok()
             {
                 let _ = batches.blocking_send(last);
@@ -464,10 +466,8 @@ impl Output {
             drop(batches);
             return Box::new(move || drop(end.send(result.map(|_| ()))));
         }
-        let mut rows = self.rows.batches;
-        rows.extend(last);
-        let reply = result.map(|result| Reply { batches: rows, rest: None, result });
-        let sender = self.reply;
+        let sender = self.reply.take();
+        let reply = result.map(|result| self.into_reply(result));
         Box::new(move || {
             if let Some(sender) = sender {
                 let _ = sender.send(Outcome::Done(reply));

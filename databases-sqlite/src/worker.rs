@@ -1,11 +1,13 @@
-//! The thread that owns a connection, and its queue.
+//! The thread of a connection, and its queue.
+//!
+//! The session is behind a mutex, and the queue says whose it is: the thread's while a job runs there, or for a short
+//! read that of the calling thread, if no job runs or waits.
 //!
 //! A job is stopped only as itself: the queue's lock is held while a job becomes the running one, while it stops being
 //! it, and while a dropped call looks whether its own job is running and interrupts it. So an interrupt can hit no other.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{fmt, thread};
 
@@ -16,6 +18,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::options::Config;
 use crate::session::{Facts, Session, State};
+use crate::watch::Watch;
 
 /// What is left of a job when the session's state is known: handing over the result.
 pub(crate) type Deliver = Box<dyn FnOnce() + Send>;
@@ -42,12 +45,14 @@ pub(crate) struct Worker {
 
 struct Shared {
     queue: Mutex<Queue>,
+    /// There while the database is open. Whoever is the running one in the queue may lock it.
+    session: Mutex<Option<Session>>,
     /// A job has come, or the queue is closing.
     work: Condvar,
     /// No job is left, or the thread has ended.
     idle: Notify,
-    /// The running job is to stop.
-    cancel: Arc<AtomicBool>,
+    /// Tells the running job to stop.
+    watch: Arc<Watch>,
 }
 
 #[derive(Default)]
@@ -84,7 +89,7 @@ impl Shared {
             && running == id
             && manner.interruptible
         {
-            self.cancel.store(true, Ordering::Relaxed);
+            self.watch.cancel();
             if let Some(interrupt) = &queue.interrupt {
                 interrupt.interrupt();
             }
@@ -103,16 +108,19 @@ impl Shared {
             if queue.closing {
                 return None;
             }
-            if let Some(job) = queue.jobs.pop_front() {
+            if queue.running.is_none()
+                && let Some(job) = queue.jobs.pop_front()
+            {
                 queue.running = Some((job.id, job.manner));
-                self.cancel.store(false, Ordering::Relaxed);
+                self.watch.begin();
                 return Some(job);
             }
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn finished(&self, state: State, interrupt: Option<InterruptHandle>) {
+    /// Whether no job waits.
+    fn finished(&self, state: State, interrupt: Option<InterruptHandle>) -> bool {
         let mut queue = self.lock();
         queue.running = None;
         queue.broken |= state.status == Status::Broken;
@@ -125,6 +133,11 @@ impl Shared {
         if idle {
             self.idle.notify_waiters();
         }
+        idle
+    }
+
+    fn session(&self) -> MutexGuard<'_, Option<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No job runs any more. What waits for a reply learns by its channel.
@@ -149,9 +162,13 @@ impl Shared {
 impl Worker {
     /// Starts a thread and opens the database on it.
     pub(crate) async fn open(config: Arc<Config>) -> Result<(Self, Facts)> {
-        let cancel = Arc::new(AtomicBool::new(false));
-        let shared =
-            Arc::new(Shared { queue: Mutex::new(Queue::default()), work: Condvar::new(), idle: Notify::new(), cancel });
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            session: Mutex::default(),
+            work: Condvar::new(),
+            idle: Notify::new(),
+            watch: Arc::default(),
+        });
         let worker = Self { shared: Arc::clone(&shared) };
         let (reply, opened) = oneshot::channel();
         thread::Builder::new()
@@ -198,6 +215,25 @@ impl Worker {
             Box::new(move || drop(reply.send(value)))
         })?;
         result.await.map_err(|_| self.lost())
+    }
+
+    /// Runs `f` on the thread of the caller, if no job runs or waits. It must be short, and wait for nothing.
+    pub(crate) fn run_here<T>(&self, f: impl FnOnce(&mut Session) -> T) -> Option<T> {
+        let mut queue = self.shared.lock();
+        if queue.closing || queue.broken || !queue.is_idle() || queue.ended {
+            return None;
+        }
+        queue.last_id += 1;
+        queue.running = Some((queue.last_id, Manner { interruptible: true, carries_permit: false }));
+        self.shared.watch.begin();
+        drop(queue);
+        let turn = Turn { shared: &self.shared };
+        let mut session = self.shared.session();
+        let value = f(session.as_mut()?);
+        let state = session.as_ref().map(Session::state);
+        drop(session);
+        turn.over(state?);
+        Some(value)
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -263,7 +299,7 @@ impl Worker {
         // No handle yet: the database is still being opened, and nobody wants it any more.
         let stop = queue.running.map_or(queue.interrupt.is_none(), |(_, manner)| manner.interruptible);
         if stop {
-            self.shared.cancel.store(true, Ordering::Relaxed);
+            self.shared.watch.cancel();
             if let Some(interrupt) = &queue.interrupt {
                 interrupt.interrupt();
             }
@@ -287,6 +323,31 @@ impl fmt::Debug for Worker {
 
 fn closed() -> Error {
     Error::new(ErrorKind::Disconnected, "the connection is closed").with_effect(Effect::NotSent)
+}
+
+/// The turn of a caller's thread. Dropped by a panic, it breaks the connection.
+struct Turn<'a> {
+    shared: &'a Shared,
+}
+
+impl Turn<'_> {
+    fn over(self, state: State) {
+        if !self.shared.finished(state, None) {
+            self.shared.work.notify_one();
+        }
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.running = None;
+        queue.broken = true;
+        queue.closing = true;
+        drop(queue);
+        self.shared.work.notify_one();
+    }
 }
 
 /// A job under way. Dropping it withdraws the job, unless it is done.
@@ -326,16 +387,19 @@ impl fmt::Debug for Ticket {
 /// The life of the thread.
 fn serve(shared: &Shared, config: &Arc<Config>, reply: oneshot::Sender<Result<Facts>>) {
     // A panic drops the reply, which its waiter notices.
-    let opened = catch_unwind(AssertUnwindSafe(|| Session::open(config, &shared.cancel)));
+    let opened = catch_unwind(AssertUnwindSafe(|| Session::open(config, &shared.watch)));
     if let Ok(opened) = opened {
         match opened {
             Ok((mut session, facts)) => {
-                shared.finished(session.state(), session.new_interrupt_handle());
+                let (state, interrupt) = (session.state(), session.new_interrupt_handle());
+                *shared.session() = Some(session);
+                shared.finished(state, interrupt);
                 let _ = reply.send(Ok(facts));
-                work(shared, &mut session);
+                work(shared);
                 shared.stop();
                 // Closing rolls back, and may checkpoint. The driver panics if SQLite refuses.
-                let _ = catch_unwind(AssertUnwindSafe(move || session.close()));
+                let session = shared.session().take();
+                let _ = catch_unwind(AssertUnwindSafe(move || session.map(Session::close)));
             }
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -346,8 +410,10 @@ fn serve(shared: &Shared, config: &Arc<Config>, reply: oneshot::Sender<Result<Fa
     shared.ended();
 }
 
-fn work(shared: &Shared, session: &mut Session) {
+fn work(shared: &Shared) {
     while let Some(job) = shared.next() {
+        let mut turn = shared.session();
+        let Some(session) = turn.as_mut() else { return };
         let done = catch_unwind(AssertUnwindSafe(|| {
             let deliver = (job.run)(session);
             session.after_job();
@@ -355,13 +421,16 @@ fn work(shared: &Shared, session: &mut Session) {
         }));
         // After a panic nothing is known of the session: the connection is closed, which rolls back.
         let Ok(deliver) = done else { return };
-        shared.finished(session.state(), session.new_interrupt_handle());
+        let (state, interrupt) = (session.state(), session.new_interrupt_handle());
+        drop(turn);
+        shared.finished(state, interrupt);
         deliver();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
 
     use databases_core::PoolOptions;

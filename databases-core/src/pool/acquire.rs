@@ -107,7 +107,8 @@ impl Inner {
         // The lock is let go before the lane can be dropped: dropping a slot takes it.
         let lane = lane.upgrade();
         drop(state);
-        lane
+        // One that broke takes no newcomers, so that it is given back and replaced.
+        lane.filter(|lane| lane.conn().status() != Status::Broken)
     }
 
     fn queue(self: &Arc<Self>, state: &mut State, runtime: Handle, purpose: Purpose) -> Waiting {

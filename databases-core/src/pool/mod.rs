@@ -116,7 +116,6 @@ pub(crate) enum Checkout {
     /// For one user alone.
     Exclusive,
     /// For up to `depth` users at a time, none of which may leave a trace on the session.
-    #[cfg_attr(not(test), expect(dead_code, reason = "lanes are not switched on yet; the pool is ready for them"))]
     Shared {
         /// The most users of one connection.
         depth: usize,

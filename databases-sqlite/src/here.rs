@@ -1,0 +1,112 @@
+//! Short reads on the thread of their caller, which spares the way to the worker and back: ten times a short read.
+//!
+//! That thread drives other tasks too, so nothing here may take long. Only a text whose runs were short before is tried;
+//! between two instructions of SQLite the time is looked at, and inside of one there is no large value and no function that
+//! takes long all the same. A lock is not waited for. What does not end in time is stopped and runs again on the worker:
+//! it has only read, and nobody has seen its rows. A task that does nothing but read is made to yield.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use databases_core::Result;
+use databases_core::backend::{ExecResult, Request};
+use rusqlite::ErrorCode;
+use rusqlite::limits::Limit;
+use tokio::task::coop;
+
+use crate::batch::{Batch, Limits};
+use crate::known::STOPPED;
+use crate::session::Session;
+use crate::statement::{Failure, Output};
+
+/// What does not fit is for the worker.
+const ROWS: Limits = Limits { rows: 4096, bytes: 512 << 10 };
+
+/// The largest value and row, in bytes: what one instruction of SQLite takes time for.
+const LARGEST: i32 = 64 << 10;
+
+/// After so long the task that reads must let others run: a hundred tasks then have their turns within some milliseconds.
+const TURN: Duration = Duration::from_micros(40);
+
+/// What a read gave.
+pub(crate) struct Here {
+    pub(crate) batch: Option<Batch>,
+    pub(crate) result: ExecResult,
+    /// Whether this thread has read long enough for now.
+    pub(crate) turn_is_over: bool,
+}
+
+impl Session {
+    /// Runs a statement that reads. `None`: it is for the worker.
+    pub(crate) fn run_here(&mut self, request: &Request) -> Option<Result<Here>> {
+        // Its user's own functions may take any time, and wait.
+        if self.was_lent {
+            return None;
+        }
+        let largest = self.connection().set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST).ok()?;
+        let mut out = Output::here(ROWS);
+        let ran = self.step_all(request, &mut out);
+        self.watch.leave();
+        self.inserts.stop();
+        let restored = self.connection().set_limit(Limit::SQLITE_LIMIT_LENGTH, largest);
+        debug_assert!(restored.is_ok(), "what was the limit before is a limit");
+        let failure = match ran {
+            Ok(Some(result)) => {
+                self.read_here += out.time;
+                let turn_is_over = self.read_here >= TURN;
+                if turn_is_over {
+                    self.read_here = Duration::ZERO;
+                }
+                return Some(Ok(Here { batch: out.into_batch(), result, turn_is_over }));
+            }
+            Ok(None) => {
+                if out.overran {
+                    self.slow_down(request);
+                }
+                return None;
+            }
+            Err(failure) => failure,
+        };
+        match code_of(&failure) {
+            Some(ErrorCode::OperationInterrupted | ErrorCode::TooBig) => {
+                self.slow_down(request);
+                None
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => None,
+            _ => {
+                // A few errors, such as one of the disk, end the transaction.
+                self.after_job();
+                Some(Err(self.failed(failure, request)))
+            }
+        }
+    }
+
+    fn slow_down(&mut self, request: &Request) {
+        if let Some(known) = self.known.get_mut(&*request.sql) {
+            known.took(STOPPED);
+        }
+    }
+}
+
+fn code_of(failure: &Failure) -> Option<ErrorCode> {
+    match failure {
+        Failure::Sqlite(error, _) => error.sqlite_error_code(),
+        Failure::Ours(_) => None,
+    }
+}
+
+/// Uses up what the running task may do before it must let others run. The executor looks before the next statement, when
+/// no connection is held; here nothing waits.
+pub(crate) async fn use_up_turn() {
+    poll_fn(|cx| {
+        while coop::has_budget_remaining() {
+            match coop::poll_proceed(cx) {
+                Poll::Ready(unit) => unit.made_progress(),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
