@@ -337,7 +337,7 @@ impl Handle {
     async fn end(&self, keep: bool) -> Result<()> {
         // Whatever happens from here on, what is not committed is rolled back.
         let mut undo = Undo::unless_disarmed(self);
-        let (failed, over) = {
+        let over = {
             let state = self.session.lock();
             let Some(level) = state.levels.get(self.level).filter(|level| level.id == self.id) else {
                 return if keep { Err(outer_is_over()) } else { Ok(()) };
@@ -356,7 +356,7 @@ impl Handle {
                 // It goes with its outer transaction.
                 return if keep { Err(outer_is_over()) } else { Ok(()) };
             }
-            (status == Status::Failed, over)
+            over
         };
         match over {
             Some(over @ (Over::RolledBack | Over::Committed)) => {
@@ -365,15 +365,6 @@ impl Handle {
                 if !keep && over == Over::RolledBack { Ok(()) } else { Err(over.error()) }
             }
             Some(over @ Over::Abandoned) if keep => Err(over.error()),
-            _ if keep && failed => {
-                drop(undo);
-                self.session.unwind(self.level).await?;
-                Err(Error::new(
-                    ErrorKind::TransactionFailed,
-                    "an earlier statement failed, so the transaction was rolled back and not committed",
-                )
-                .with_effect(Effect::RolledBack))
-            }
             _ if keep => self.keep(undo).await,
             _ => {
                 drop(undo);
@@ -383,8 +374,17 @@ impl Handle {
     }
 
     async fn keep(&self, mut undo: Undo<'_>) -> Result<()> {
-        // A child that was dropped is undone first.
+        // A child that was dropped is undone first, and with it the failure of a statement in it.
         self.session.unwind(self.level + 1).await?;
+        if self.conn().status() == Status::Failed {
+            drop(undo);
+            self.session.unwind(self.level).await?;
+            return Err(Error::new(
+                ErrorKind::TransactionFailed,
+                "an earlier statement failed, so the transaction was rolled back and not committed",
+            )
+            .with_effect(Effect::RolledBack));
+        }
         let outermost = self.level == 1 && !self.session.force_rollback();
         let command = if outermost { TransactionCommand::Commit } else { TransactionCommand::Release(self.id) };
         self.set(|level| level.marked = false);

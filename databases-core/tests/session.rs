@@ -68,6 +68,22 @@ fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
 // ---- sequences --------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
+async fn what_failed_in_a_dropped_savepoint_does_not_spoil_the_commit_around_it() -> Result<()> {
+    let (fake, pool) = one();
+    fake.on("INSERT 'nothing'", Does::Fails(ErrorKind::CheckViolation, Some(Status::Failed)));
+    let tx = within(pool.begin()).await?;
+    within(tx.execute("INSERT 1", ())).await?;
+    let inner = within(tx.begin()).await?;
+    within(inner.execute("INSERT 2", ())).await?;
+    assert_eq!(kind(within(inner.execute("INSERT 'nothing'", ())).await), ErrorKind::CheckViolation);
+    drop(inner);
+    within(tx.commit()).await?;
+    assert_eq!(fake.committed(), ["INSERT 1"]);
+    assert_eq!(fake.violations(), [""; 0]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn transactions_and_savepoints_are_sent_in_order() -> Result<()> {
     let (fake, pool) = one();
     let tx = within(pool.begin()).await?;
