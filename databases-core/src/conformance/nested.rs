@@ -56,9 +56,10 @@ pub async fn a_dropped_nested_transaction_is_undone_before_the_next_statement(f:
     assert_eq!(ids(&tx, &t).await?, [3]);
     let inner = tx.begin().await?;
     insert(&inner, &t, 4).await?;
+    fails(inner.execute("SELECT * FROM no_such_table", ()).await, ErrorKind::UndefinedTable);
     drop(inner);
     tx.commit().await?;
-    assert_eq!(ids(&db, &t).await?, [3], "a child that was dropped last is undone by commit");
+    assert_eq!(ids(&db, &t).await?, [3], "a child that was dropped last is undone by commit, whatever failed in it");
     Ok(())
 }
 
