@@ -22,7 +22,9 @@ mod tests;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(test))]
+use std::sync::{Mutex, MutexGuard};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, watch};
@@ -40,6 +42,8 @@ pub(crate) use connect::jitter;
 pub(crate) use slot::{Open, Slot};
 pub(crate) use state::Purpose;
 use state::{State, Use};
+#[cfg(test)]
+use tests::threads::{Mutex, MutexGuard};
 
 /// How long a connection may be idle before it is asked whether it is still there: where the driver notices a peer that has
 /// closed it, and where it does not.

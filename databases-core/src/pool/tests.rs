@@ -6,6 +6,7 @@ use std::sync::Arc;
 extern crate self as databases_core;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+pub(super) mod threads;
 
 use support::{Fake, settle_tasks, within};
 use tokio::time::{Duration, timeout};

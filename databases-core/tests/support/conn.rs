@@ -21,6 +21,8 @@ use databases_core::{Effect, Error, ErrorKind, Result, RowBatch, Value};
 #[derive(Debug, Default)]
 pub(crate) struct Driver {
     pub(crate) touched: bool,
+    /// Counted from 0, in the order they were opened.
+    pub(crate) number: usize,
 }
 
 #[derive(Debug)]
@@ -363,7 +365,7 @@ impl BackendConnection for FakeConnection {
 
     async fn native(&self) -> Result<Box<dyn NativeConnection + '_>> {
         self.0.check("native")?;
-        Ok(Box::new(Lent(Driver::default())))
+        Ok(Box::new(Lent(Driver { touched: false, number: self.0.number })))
     }
 
     fn native_type(&self) -> &'static str {

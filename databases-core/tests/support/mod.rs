@@ -8,6 +8,7 @@
 
 mod batch;
 mod conn;
+mod random;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,6 +28,7 @@ use databases_core::{Error, ErrorKind, Result};
 
 pub(crate) use conn::Driver;
 use conn::{Conn, FakeConnection};
+pub(crate) use random::{Choice, Random, Search, setting};
 
 /// What the next attempt to connect does.
 #[derive(Clone, Debug)]
@@ -37,6 +39,37 @@ pub(crate) enum Connect {
     Fails(ErrorKind),
     Hangs,
     Panics,
+    /// Waits for a word of the test.
+    Told(Word),
+}
+
+/// What the test says to attempts to connect, one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Word(Arc<Words>);
+
+#[derive(Debug)]
+struct Words {
+    said: Semaphore,
+    words: Mutex<VecDeque<Result<(), ErrorKind>>>,
+}
+
+impl Word {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Words { said: Semaphore::new(0), words: Mutex::default() }))
+    }
+
+    /// To the attempt that has waited for the longest.
+    pub(crate) fn say(&self, word: Result<(), ErrorKind>) {
+        let Words { said, words } = &*self.0;
+        words.lock().expect("nothing panics under it").push_back(word);
+        said.add_permits(1);
+    }
+
+    async fn hear(&self) -> Result<(), ErrorKind> {
+        let Words { said, words } = &*self.0;
+        said.acquire().await.expect("never closed").forget();
+        words.lock().expect("nothing panics under it").pop_front().expect("a permit for each word")
+    }
 }
 
 /// What a statement does that starts with the text of its rule.
@@ -372,6 +405,9 @@ impl Connector for Fake {
             Connect::Fails(kind) => return Err(Error::new(kind, format!("the fake server says {kind:?}"))),
             Connect::Hangs => std::future::pending().await,
             Connect::Panics => panic!("the fake driver panics"),
+            Connect::Told(word) => {
+                word.hear().await.map_err(|kind| Error::new(kind, format!("the fake server says {kind:?}")))?;
+            }
         }
         attempt.0 = None; // The connection counts for it now.
         let home = self.capabilities().runtime_bound.then(|| Handle::current().id());
