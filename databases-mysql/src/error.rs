@@ -80,7 +80,9 @@ pub(crate) fn connect(error: mysql_async::Error, at: &str) -> Error {
                 1044 | 1045 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151 => ErrorKind::Authentication,
                 _ => ErrorKind::Connect,
             };
-            error.with_kind(kind).with_effect(Effect::NotSent)
+            let error = error.with_kind(kind).with_effect(Effect::NotSent);
+            // It has too many connections, or is stopping.
+            if matches!(server.code, 1040 | 1053 | 1203) { error.with_passing() } else { error }
         }
         other => from_driver(other, Some(at)).with_effect(Effect::NotSent),
     }
