@@ -18,9 +18,9 @@ pub(crate) const NOT_PREPARABLE: u16 = 1295;
 /// A number is out of its column's range.
 pub(crate) const OUT_OF_RANGE: u16 = 1264;
 /// The server does not know the statement's id: nothing ran.
-pub(crate) const UNKNOWN_STATEMENT: u16 = 1243;
+const UNKNOWN_STATEMENT: u16 = 1243;
 /// The statement must be prepared again: nothing ran.
-pub(crate) const NEEDS_PREPARE: u16 = 1615;
+const NEEDS_PREPARE: u16 = 1615;
 /// KILL QUERY ended the statement.
 pub(crate) const INTERRUPTED: u16 = 1317;
 
@@ -42,6 +42,11 @@ pub(crate) struct About<'a> {
     pub(crate) is_mariadb: bool,
     /// What the statement changes.
     pub(crate) target: Option<&'a Target>,
+}
+
+/// Whether the server no longer has the prepared statement; nothing ran.
+pub(crate) fn is_forgotten(error: &mysql_async::Error) -> bool {
+    matches!(server_code(error), Some(UNKNOWN_STATEMENT | NEEDS_PREPARE))
 }
 
 /// The error of a statement on an open connection.
