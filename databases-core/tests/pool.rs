@@ -411,7 +411,8 @@ async fn a_server_that_went_away_is_waited_for_with_few_attempts() {
 #[tokio::test(start_paused = true)]
 async fn callers_in_a_hurry_reach_a_server_that_is_away_no_more_often() {
     let fake = Fake::new();
-    let brief = |options: &mut PoolOptions| (options.max_connections, options.acquire_timeout) = (Some(10), secs(1) / 20);
+    let brief =
+        |options: &mut PoolOptions| (options.max_connections, options.acquire_timeout) = (Some(10), secs(1) / 20);
     let pool = pool_with(&fake, brief, |_| ());
     within(pool.execute("SELECT 1", ())).await.unwrap();
     fake.connect(Connect::Fails(ErrorKind::Connect));
@@ -436,7 +437,8 @@ async fn callers_in_a_hurry_reach_a_server_that_is_away_no_more_often() {
 async fn a_server_that_is_full_is_waited_for_from_the_start() {
     let fake = Fake::new();
     fake.connect(Connect::IsFull);
-    let pool = pool_with(&fake, |options| (options.max_connections, options.acquire_timeout) = (Some(2), secs(3)), |_| ());
+    let pool =
+        pool_with(&fake, |options| (options.max_connections, options.acquire_timeout) = (Some(2), secs(3)), |_| ());
     let before = Instant::now();
     let error = within(pool.execute("SELECT 1", ())).await.unwrap_err();
     assert_eq!((error.kind(), before.elapsed()), (ErrorKind::PoolTimeout, secs(3)));

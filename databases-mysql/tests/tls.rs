@@ -286,8 +286,8 @@ async fn cutter(target: String, bytes: u64) -> u16 {
 async fn a_result_cut_within_tls_is_an_error_and_never_a_short_one() -> Result<()> {
     let Some(server) = start().await else { return Ok(()) };
     let options = format!("sslmode=verify-full&sslrootcert={}&max_connections=1", server.root);
-    for bytes in (20_000..120_000).step_by(7_919) {
-        let port = cutter(format!("127.0.0.1:{}", server.url.port().unwrap()), bytes).await;
+    for bytes in (20_000..120_000).step_by(19_919) {
+        let port = cutter(server.target(), bytes).await;
         let pool = pool(&server.url("databases", &options).with_port(port)?);
         let rows = "SELECT seq FROM seq_1_to_100000";
         let error = if bytes % 2 == 0 {

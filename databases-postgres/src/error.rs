@@ -91,9 +91,8 @@ pub(crate) fn from_server(error: &DbError, sql: Option<&str>) -> Error {
     match hint {
         Some(hint) => ours.with_hint(hint),
         // Outside of a transaction this is prepared again and nobody sees it.
-        None if is_changed_result(error) => ours.with_hint(
-            "a table was changed since the statement was prepared: roll back and run the transaction again",
-        ),
+        None if is_changed_result(error) => ours
+            .with_hint("a table was changed since the statement was prepared: roll back and run the transaction again"),
         None => ours,
     }
 }

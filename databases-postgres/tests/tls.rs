@@ -440,7 +440,7 @@ async fn cutter(target: String, bytes: u64) -> u16 {
 async fn a_result_cut_within_tls_is_an_error_and_never_a_short_one() -> Result<()> {
     let Some(server) = shared().await else { return Ok(()) };
     let options = format!("sslmode=verify-full&sslrootcert={}&max_connections=1", server.root);
-    for bytes in (20_000..120_000).step_by(7_919) {
+    for bytes in (20_000..120_000).step_by(19_919) {
         let port = cutter(server.target(), bytes).await;
         let pool = pool(&server.url_at("databases", "localhost", port, &options));
         let rows = "SELECT n FROM generate_series(1, 100000) AS n";

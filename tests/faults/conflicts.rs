@@ -81,15 +81,24 @@ fn a_serialization_failure_at_commit_runs_again_on_postgres() {
         let error = fails(tx.commit().await, ErrorKind::SerializationFailure);
         assert_eq!((error.code(), error.is_retryable()), (Some("40001"), true));
         assert_eq!(sum(&db, &table).await?, 1);
-        runs_twice(&db, options(), async |tx, attempt| if attempt == 0 { skewed(tx).await } else { add(tx, &table, 1).await })
-            .await;
+        runs_twice(
+            &db,
+            options(),
+            async |tx, attempt| if attempt == 0 { skewed(tx).await } else { add(tx, &table, 1).await },
+        )
+        .await;
         assert_eq!(sum(&db, &table).await?, 3, "what the first attempt wrote is gone");
         db.execute(format!("DROP TABLE {table}"), ()).await.map(drop)
     });
 }
 
 /// Both lock a row and then want the other's; the server ends ours. `yields` makes it so, before anything else.
-async fn deadlock(db: &Database, table: &str, code: &str, yields: impl AsyncFn(&Transaction, &Transaction) -> Result<()>) {
+async fn deadlock(
+    db: &Database,
+    table: &str,
+    code: &str,
+    yields: impl AsyncFn(&Transaction, &Transaction) -> Result<()>,
+) {
     runs_twice(db, TransactionOptions::new(), async |tx, attempt| {
         if attempt > 0 {
             return add(tx, table, 1).await;

@@ -23,7 +23,10 @@ fn builder(server: &Server) -> DatabaseBuilder {
 }
 
 /// Does what blocks beside the runtime's work.
-async fn beside<T: Send + 'static>(server: &mut Option<Server>, f: impl FnOnce(&mut Server) -> T + Send + 'static) -> T {
+async fn beside<T: Send + 'static>(
+    server: &mut Option<Server>,
+    f: impl FnOnce(&mut Server) -> T + Send + 'static,
+) -> T {
     let mut taken = server.take().expect("it was given back");
     let (taken, done) = tokio::task::spawn_blocking(move || {
         let done = f(&mut taken);
