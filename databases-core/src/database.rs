@@ -173,6 +173,21 @@ impl Pool {
         let _ = self.0.close(Duration::ZERO).await;
     }
 
+    /// What to run again on another connection, should this one turn out lost before anything was sent.
+    fn spare<'q>(&self, call: &Call<'q>) -> Option<Call<'q>> {
+        if !self.0.config.connector.capabilities().runtime_bound {
+            return None;
+        }
+        let params = call.params.spare()?;
+        Some(Call { query: call.query.clone(), params, ..*call })
+    }
+
+    async fn run_again(&self, call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        let checked = check(&self.0, self.0.dialect(), Place::Pool, &call)?;
+        let slot = self.0.check_out(Purpose::Statement, Checkout::Exclusive).await?;
+        run_on_slot(&slot, checked, call, sink).await
+    }
+
     async fn base(&self, purpose: Purpose) -> Result<Handle> {
         Ok(Handle::base(Session::new(self.0.acquire(purpose).await?)))
     }
@@ -197,6 +212,11 @@ fn checkout(inner: &Inner, checked: &Checked) -> Checkout {
     }
 }
 
+/// The connection was lost before the statement was sent, so that it cannot have run.
+fn was_never_sent(error: &Error) -> bool {
+    error.kind() == ErrorKind::Disconnected && error.effect() == Effect::NotSent
+}
+
 #[async_trait]
 impl RawExecutor for Pool {
     fn dialect(&self) -> Dialect {
@@ -210,8 +230,15 @@ impl RawExecutor for Pool {
             return Box::pin(handle.run(call, sink)).await;
         }
         breathe().await;
+        let spare = self.spare(&call);
         let slot = self.0.check_out(Purpose::Statement, checkout(&self.0, &checked)).await?;
-        run_on_slot(&slot, checked, call, sink).await
+        match (run_on_slot(&slot, checked, call, sink).await, spare) {
+            (Err(error), Some(call)) if was_never_sent(&error) => {
+                drop(slot);
+                Box::pin(self.run_again(call, sink)).await
+            }
+            (outcome, _) => outcome,
+        }
     }
 
     async fn raw_run_many(&self, query: Query<'_>, rows: &mut ParamRows<'_>) -> Result<u64> {

@@ -137,6 +137,7 @@ struct Inner {
     batch_index: Option<usize>,
     native_position: Option<NativePosition>,
     line_col: Option<(usize, usize)>,
+    passing: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -169,6 +170,7 @@ impl Error {
             batch_index: None,
             native_position: None,
             line_col: None,
+            passing: false,
             source: None,
         }))
     }
@@ -289,6 +291,19 @@ impl Error {
         self
     }
 
+    /// Says of a connection that the server refused that it will take one later, as when it is starting or has too many:
+    /// the pool tries again for as long as somebody waits.
+    #[must_use]
+    pub fn with_passing(mut self) -> Self {
+        self.0.passing = true;
+        self
+    }
+
+    /// Whether the server will take a connection later.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.0.passing
+    }
+
     /// A copy for another waiter: all but the source.
     pub(crate) fn duplicate(&self) -> Self {
         let inner = &*self.0;
@@ -305,6 +320,7 @@ impl Error {
             batch_index: inner.batch_index,
             native_position: inner.native_position.clone(),
             line_col: inner.line_col,
+            passing: inner.passing,
             source: None,
         }))
     }

@@ -409,6 +409,51 @@ async fn a_server_that_went_away_is_waited_for_with_few_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn callers_in_a_hurry_reach_a_server_that_is_away_no_more_often() {
+    let fake = Fake::new();
+    let brief =
+        |options: &mut PoolOptions| (options.max_connections, options.acquire_timeout) = (Some(10), secs(1) / 20);
+    let pool = pool_with(&fake, brief, |_| ());
+    within(pool.execute("SELECT 1", ())).await.unwrap();
+    fake.connect(Connect::Fails(ErrorKind::Connect));
+    fake.set_status(0, Status::Broken);
+    let (away, before) = (Instant::now(), fake.counts().attempts);
+    while away.elapsed() < secs(10) {
+        let error = within(pool.execute("SELECT 2", ())).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PoolTimeout);
+        assert!(error.to_string().contains("the fake server says Connect"), "{error}");
+    }
+    let attempts = fake.counts().attempts - before;
+    assert!((30..=51).contains(&attempts), "{attempts} attempts in 10 s");
+    fake.connect(Connect::Works);
+    let back = Instant::now();
+    while within(pool.execute("SELECT 3", ())).await.is_err() {
+        assert!(back.elapsed() < secs(1), "{:?}", back.elapsed());
+    }
+    sound(&fake);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_full_is_waited_for_from_the_start() {
+    let fake = Fake::new();
+    fake.connect(Connect::IsFull);
+    let pool =
+        pool_with(&fake, |options| (options.max_connections, options.acquire_timeout) = (Some(2), secs(3)), |_| ());
+    let before = Instant::now();
+    let error = within(pool.execute("SELECT 1", ())).await.unwrap_err();
+    assert_eq!((error.kind(), before.elapsed()), (ErrorKind::PoolTimeout, secs(3)));
+    assert!(error.to_string().contains("the fake server has too many"), "{error}");
+    let pool_too = pool.clone();
+    let waiting = tokio::spawn(async move { pool_too.execute("SELECT 1", ()).await.map(|_| ()) });
+    sleep(secs(1)).await;
+    fake.connect(Connect::Works);
+    let back = Instant::now();
+    within(waiting).await.unwrap().unwrap();
+    assert!(back.elapsed() < secs(1), "{:?}", back.elapsed());
+    sound(&fake);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_of_the_driver_while_connecting_is_an_error() {
     let fake = Fake::new();
     fake.next_connect(Connect::Panics);

@@ -1340,3 +1340,25 @@ async fn a_panic_while_rows_are_read_costs_the_connection_of_ones_own() -> Resul
     assert_eq!(fake.counts().connects, 2);
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_runs_on_another_connection_only_if_it_was_never_sent() -> Result<()> {
+    let fake = Fake::new().runtime_bound(true);
+    let pool = pool_of(&fake, 2);
+    let lost = ErrorKind::Disconnected;
+    let update = "UPDATE t SET a = :a";
+    for (times, works) in [(1, true), (2, false)] {
+        fake.on_times("UPDATE", times, Does::FailsUnsent(lost));
+        let outcome = within(pool.execute(update, databases_core::params! { a: "a value" })).await;
+        assert_eq!(outcome.as_ref().err().map(Error::kind), (!works).then_some(lost), "{outcome:?}");
+        fake.forget_rules();
+    }
+    fake.on_times("UPDATE", 1, Does::Fails(lost, Some(Status::Broken)));
+    let error = within(pool.execute(update, databases_core::params! { a: 1 })).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (lost, Effect::Unknown));
+    // Nor is what belongs to a transaction.
+    let tx = within(pool.begin()).await?;
+    fake.on_times("UPDATE", 1, Does::FailsUnsent(lost));
+    assert_eq!(within(tx.execute(update, databases_core::params! { a: 1 })).await.unwrap_err().kind(), lost);
+    Ok(())
+}

@@ -18,9 +18,9 @@ pub(crate) const NOT_PREPARABLE: u16 = 1295;
 /// A number is out of its column's range.
 pub(crate) const OUT_OF_RANGE: u16 = 1264;
 /// The server does not know the statement's id: nothing ran.
-pub(crate) const UNKNOWN_STATEMENT: u16 = 1243;
+const UNKNOWN_STATEMENT: u16 = 1243;
 /// The statement must be prepared again: nothing ran.
-pub(crate) const NEEDS_PREPARE: u16 = 1615;
+const NEEDS_PREPARE: u16 = 1615;
 /// KILL QUERY ended the statement.
 pub(crate) const INTERRUPTED: u16 = 1317;
 
@@ -42,6 +42,11 @@ pub(crate) struct About<'a> {
     pub(crate) is_mariadb: bool,
     /// What the statement changes.
     pub(crate) target: Option<&'a Target>,
+}
+
+/// Whether the server no longer has the prepared statement; nothing ran.
+pub(crate) fn is_forgotten(error: &mysql_async::Error) -> bool {
+    matches!(server_code(error), Some(UNKNOWN_STATEMENT | NEEDS_PREPARE))
 }
 
 /// The error of a statement on an open connection.
@@ -80,7 +85,9 @@ pub(crate) fn connect(error: mysql_async::Error, at: &str) -> Error {
                 1044 | 1045 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151 => ErrorKind::Authentication,
                 _ => ErrorKind::Connect,
             };
-            error.with_kind(kind).with_effect(Effect::NotSent)
+            let error = error.with_kind(kind).with_effect(Effect::NotSent);
+            // It has too many connections, or is stopping.
+            if matches!(server.code, 1040 | 1053 | 1203) { error.with_passing() } else { error }
         }
         other => from_driver(other, Some(at)).with_effect(Effect::NotSent),
     }

@@ -32,6 +32,8 @@ const ASK_STATE: &str = "DO 0";
 
 /// Rows of a batch: enough to spread its cost, few enough for a sink that stops early.
 pub(crate) const BATCH_ROWS: usize = 1024;
+/// Statements with more bytes of values than this are not run again where the server has forgotten them.
+const SPARE_BYTES: usize = 64 * 1024;
 
 /// Why a statement failed: in the driver or the server, or before anything was sent.
 enum Fault {
@@ -177,7 +179,14 @@ impl Session {
         packet::check(self.max_packet, &sql, &values)?;
         self.refresh_if_stale().await?;
         self.keys.watch(template.class(), &sql);
-        let answer = self.attempt(&sql, values, &template, prepared, take).await;
+        let spare = spare(&values);
+        let mut answer = self.attempt(&sql, values, &template, prepared, take).await;
+        // Nothing ran, so it is prepared again; a transaction is still as it was.
+        if let (Err(Fault::Driver(fault)), Some(values)) = (&answer, spare)
+            && error::is_forgotten(fault)
+        {
+            answer = self.attempt(&sql, values, &template, prepared, take).await;
+        }
         let result = match answer {
             Ok(answer) => {
                 self.observe();
@@ -242,7 +251,7 @@ impl Session {
             Err(Fault::Driver(fault)) => error::server_code(fault),
             _ => None,
         };
-        if matches!(gone, Some(error::UNKNOWN_STATEMENT | error::NEEDS_PREPARE)) {
+        if answer.as_ref().is_err_and(|fault| matches!(fault, Fault::Driver(fault) if error::is_forgotten(fault))) {
             self.cache.remove(sql);
         }
         // The value may have changed its parameter's type for good (see `Prepared::fits`).
@@ -571,6 +580,12 @@ async fn read<P: Protocol>(
     // The error of a later result comes here.
     result.drop_result().await?;
     Ok(Answer { rows, counted })
+}
+
+/// A copy of values for a second attempt, which is hardly ever made: large ones are not copied for it.
+fn spare(values: &[Value]) -> Option<Vec<Value>> {
+    let bytes = |value: &Value| if let Value::Bytes(bytes) = value { bytes.len() } else { 0 };
+    (values.iter().map(bytes).sum::<usize>() <= SPARE_BYTES).then(|| values.to_vec())
 }
 
 /// The fault of a request that was being sent, or its answer read.

@@ -5,12 +5,16 @@ mod common;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use common::*;
 use databases_core::backend::{Status, TransactionCommand};
+use databases_core::url::DatabaseUrl;
 use databases_core::{Effect, ErrorKind, Isolation, Params, TransactionOptions, Value};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 fn none() -> Params<'static> {
     Params::new()
@@ -370,6 +374,61 @@ async fn autocommit_that_is_off_is_seen() {
     assert_eq!(conn.status(), Status::Idle);
     assert_eq!(count(&conn, "tx_c").await, 0);
     setup(&conn, &["DROP TABLE tx_c"]).await;
+}
+
+/// Passes everything on to the server, and once makes COM_STMT_EXECUTE name a statement that nobody has prepared.
+async fn forget_once(client: TcpStream, server: TcpStream, forgot: Arc<AtomicBool>) -> std::io::Result<()> {
+    const EXECUTE: u8 = 0x17;
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    loop {
+        // Three bytes of length, a number; then the command and, of this one, the statement.
+        let mut packet = vec![0; 4];
+        from_client.read_exact(&mut packet).await?;
+        let length = u32::from_le_bytes([packet[0], packet[1], packet[2], 0]) as usize;
+        packet.resize(4 + length, 0);
+        from_client.read_exact(&mut packet[4..]).await?;
+        if packet[3] == 0 && packet[4] == EXECUTE && !forgot.swap(true, SeqCst) {
+            packet[7] = 0x7f;
+        }
+        to_server.write_all(&packet).await?;
+    }
+}
+
+/// The server of `url` behind [`forget_once`].
+async fn forgetful(url: &DatabaseUrl, forgot: Arc<AtomicBool>) -> DatabaseUrl {
+    let target = format!("{}:{}", url.host().unwrap(), url.port().unwrap_or(3306));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await?;
+        forget_once(client, TcpStream::connect(&target).await?, forgot).await
+    });
+    let url = url.without_option("sslmode").with_host("127.0.0.1").unwrap().with_port(port).unwrap();
+    url.with_option("sslmode", "disable").unwrap()
+}
+
+#[tokio::test]
+async fn a_statement_that_the_server_has_forgotten_is_prepared_again() {
+    let Some(url) = url() else { return };
+    for in_transaction in [false, true] {
+        let forgot = Arc::new(AtomicBool::new(true));
+        let conn = connect_to(&forgetful(&url, forgot.clone()).await).await.unwrap();
+        table(&conn, "tx_f").await;
+        if in_transaction {
+            begin(&conn).await;
+        }
+        forgot.store(false, SeqCst);
+        execute(&conn, "INSERT INTO tx_f VALUES (:id, 0)", none().with("id", 1)).await.unwrap();
+        assert!(forgot.load(SeqCst));
+        assert_eq!(count(&conn, "tx_f").await, 1);
+        if in_transaction {
+            conn.transaction(TransactionCommand::Rollback).await.unwrap();
+            assert_eq!(count(&conn, "tx_f").await, 0, "it is still the same transaction");
+        }
+        setup(&conn, &["DROP TABLE tx_f"]).await;
+    }
 }
 
 #[tokio::test]

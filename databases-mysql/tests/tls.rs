@@ -265,6 +265,47 @@ async fn transactions_streams_and_cancels_go_over_tls() -> Result<()> {
     Ok(())
 }
 
+/// Passes everything on to `target`, and hangs up after so many bytes of its answers.
+async fn cutter(target: String, bytes: u64) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await?;
+        let (from_server, mut to_server) = TcpStream::connect(&target).await?.into_split();
+        let (mut from_client, mut to_client) = client.into_split();
+        let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+        tokio::io::copy(&mut from_server.take(bytes), &mut to_client).await?;
+        up.abort();
+        Ok::<(), io::Error>(())
+    });
+    port
+}
+
+/// Without TLS's word that it is the end, it is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_cut_within_tls_is_an_error_and_never_a_short_one() -> Result<()> {
+    let Some(server) = start().await else { return Ok(()) };
+    let options = format!("sslmode=verify-full&sslrootcert={}&max_connections=1", server.root);
+    for bytes in (20_000..120_000).step_by(19_919) {
+        let port = cutter(server.target(), bytes).await;
+        let pool = pool(&server.url("databases", &options).with_port(port)?);
+        let rows = "SELECT seq FROM seq_1_to_100000";
+        let error = if bytes % 2 == 0 {
+            pool.fetch_all::<(i64,)>(rows, ()).await.map(drop)
+        } else {
+            let mut rows = pool.iterate::<(i64,)>(rows, ());
+            loop {
+                match rows.try_next().await {
+                    Ok(Some(_)) => {}
+                    ended => break ended.map(drop),
+                }
+            }
+        };
+        assert_eq!(error.expect_err("the result was cut").kind(), ErrorKind::Disconnected, "after {bytes} bytes");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_provider_is_there_for_the_driver() {
     let Some(server) = start().await else { return };

@@ -6,9 +6,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use databases_core::tls::TlsMode;
 use databases_core::{Error, ErrorKind, Result};
+use socket2::TcpKeepalive;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_postgres::CancelToken;
@@ -61,10 +63,22 @@ impl Address {
 
 async fn open_tcp(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Both are for speed and for noticing a dead peer; a socket without them works.
+    // These are for speed and for noticing a dead peer; a socket without them works.
     _ = socket.set_nodelay(true);
-    _ = socket.set_keepalive(true);
+    _ = notice_a_dead_peer(&socket2::SockRef::from(&socket));
     socket.connect(address).await
+}
+
+/// While nothing is sent, the peer is asked after a minute, and given up half a minute later. What was sent must be
+/// acknowledged within half a minute, which Linux alone can be told.
+fn notice_a_dead_peer(socket: &socket2::SockRef<'_>) -> io::Result<()> {
+    let probes = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10));
+    #[cfg(any(target_os = "linux", target_os = "macos", windows))]
+    let probes = probes.with_retries(3);
+    socket.set_tcp_keepalive(&probes)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
+    Ok(())
 }
 
 /// How one attempt to connect treats TLS.
@@ -222,7 +236,9 @@ fn connect_error(error: tokio_postgres::Error, state: &GuardState, options: &PgO
             ErrorKind::Authentication => ErrorKind::Authentication,
             _ => ErrorKind::Connect,
         };
-        return ours.with_kind(kind).with_effect(databases_core::Effect::NotSent);
+        let ours = ours.with_kind(kind).with_effect(databases_core::Effect::NotSent);
+        // It has too many connections, or is starting or stopping.
+        return if matches!(server.code().code(), "53300" | "57P03") { ours.with_passing() } else { ours };
     }
     if !has_password && error.to_string() == "invalid configuration" {
         return Error::new(ErrorKind::Authentication, "the server asks for a password and there is none");
@@ -282,3 +298,21 @@ impl Cancel {
 
 /// A cancel that any task can send.
 pub(crate) type SharedCancel = Arc<Cancel>;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_notices_a_dead_peer() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = open_tcp(listener.local_addr().unwrap()).await.unwrap();
+        let socket = socket2::SockRef::from(&stream);
+        let seconds = Duration::from_secs;
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), seconds(60));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), seconds(10));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(seconds(30)));
+    }
+}

@@ -54,7 +54,7 @@ pub(crate) fn is_fatal(error: &DbError) -> bool {
 /// An error that the server reported about `sql`, the text that was sent.
 pub(crate) fn from_server(error: &DbError, sql: Option<&str>) -> Error {
     let code = error.code().code();
-    let kind = kind(code, error.message());
+    let kind = if is_changed_result(error) { ErrorKind::Database } else { kind(code, error.message()) };
     let known = Known::of(error, sql);
     let hidden = is_of_a_function(error);
     let message = if hidden { of_a_function(kind).to_owned() } else { printable(code, error.message(), &known) };
@@ -90,6 +90,9 @@ pub(crate) fn from_server(error: &DbError, sql: Option<&str>) -> Error {
     }
     match hint {
         Some(hint) => ours.with_hint(hint),
+        // Outside of a transaction this is prepared again and nobody sees it.
+        None if is_changed_result(error) => ours
+            .with_hint("a table was changed since the statement was prepared: roll back and run the transaction again"),
         None => ours,
     }
 }
@@ -347,13 +350,16 @@ pub(crate) fn is_stale(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|error| match error.code().code() {
         // The last three: columns have other types than those that the parameters were given when it was prepared.
         "26000" | "42804" | "42883" | "42846" => true,
-        // One code for much; the routine has the same name in every language of messages.
-        "0A000" => {
-            error.routine() == Some("RevalidateCachedQuery")
-                || error.message() == "cached plan must not change result type"
-        }
-        _ => false,
+        _ => is_changed_result(error),
     })
+}
+
+/// Whether the columns of a prepared statement's result are no longer what they were. One code for much; the routine has
+/// the same name in every language of messages.
+fn is_changed_result(error: &DbError) -> bool {
+    error.code().code() == "0A000"
+        && (error.routine() == Some("RevalidateCachedQuery")
+            || error.message() == "cached plan must not change result type")
 }
 
 /// Why a connection ended.

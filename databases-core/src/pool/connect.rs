@@ -78,52 +78,61 @@ impl Inner {
         self.gone.notify_waiters();
     }
 
-    /// Opens one connection; the error of a server that was there before is answered by trying again, for as long
-    /// as `wanted` says.
-    pub(super) async fn open_patiently(
-        self: &Arc<Self>,
-        wanted: impl Fn() -> bool,
-    ) -> Result<(Arc<dyn BackendConnection>, Option<Handle>)> {
+    /// Opens one connection; a server that is away is waited for by trying again, for as long as `wanted` says.
+    pub(super) async fn open_patiently(self: &Arc<Self>, wanted: impl Fn() -> bool) -> Result<Opened> {
+        let mut last = None;
         loop {
-            let error = match self.open().await {
-                Ok(conn) => {
-                    let mut state = self.lock();
-                    (state.ever_connected, state.last_connect_error) = (true, None);
-                    drop(state);
-                    let bound = self.config.connector.capabilities().runtime_bound;
-                    return Ok((conn, bound.then(Handle::current)));
-                }
-                Err(error) => error,
-            };
-            let patient = {
-                let mut state = self.lock();
-                state.last_connect_error = Some(error.to_string());
-                state.ever_connected && !self.single && !state.closed && is_transient(&error)
-            };
-            tracing::warn!(kind = ?error.kind(), %error, "no database connection could be opened");
-            if !patient {
-                return Err(error);
+            if !self.turn(&wanted).await {
+                return Err(last.unwrap_or_else(|| self.still_away()));
             }
-            if !self.next_turn(&wanted).await {
-                return Err(error);
+            match self.open_once().await {
+                Err(error) if self.waits_out(&self.lock(), &error) => last = Some(error),
+                other => return other,
             }
         }
     }
 
-    /// Waits until an attempt may be repeated: at once when another one has worked, or else one at a time. Nobody holds
+    /// One attempt to connect, and what it tells of the server.
+    pub(super) async fn open_once(self: &Arc<Self>) -> Result<Opened> {
+        let error = match self.open().await {
+            Ok(conn) => {
+                let mut state = self.lock();
+                (state.ever_connected, state.away, state.last_connect_error) = (true, false, None);
+                drop(state);
+                let bound = self.config.connector.capabilities().runtime_bound;
+                return Ok((conn, bound.then(Handle::current)));
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(kind = ?error.kind(), %error, "no database connection could be opened");
+        let mut state = self.lock();
+        let away = self.waits_out(&state, &error);
+        state.attempt_failed(&error, away, Instant::now());
+        Err(error)
+    }
+
+    /// Whether to try again after `error`: the server was there before and may soon be so again, or says itself that it will.
+    fn waits_out(&self, state: &State, error: &Error) -> bool {
+        let passes = error.is_passing() || (state.ever_connected && is_transient(error));
+        passes && !self.single && !state.closed
+    }
+
+    /// Waits until an attempt may be made: at once unless the server is away, or else one at a time. Nobody holds
     /// anything meanwhile, so a runtime that is not driven holds up none of the others.
-    async fn next_turn(&self, wanted: &impl Fn() -> bool) -> bool {
-        let mut at = later(BACKOFF);
+    async fn turn(&self, wanted: &impl Fn() -> bool) -> bool {
         loop {
-            sleep_until(at).await;
+            let Err(next) = self.lock().turn(Instant::now()) else { return true };
+            sleep_until(next).await;
             if !wanted() || self.is_closed() {
                 return false;
             }
-            match self.lock().may_retry(Instant::now()) {
-                Ok(()) => return true,
-                Err(next) => at = next,
-            }
         }
+    }
+
+    /// The error of an attempt that was given up before its turn came.
+    fn still_away(&self) -> Error {
+        let last = self.lock().last_connect_error.clone();
+        Error::new(ErrorKind::Connect, last.unwrap_or_else(|| "no connection was opened".to_owned())).with_passing()
     }
 
     async fn open(self: &Arc<Self>) -> Result<Arc<dyn BackendConnection>> {
@@ -242,6 +251,9 @@ impl Inner {
     }
 }
 
+/// A new connection, and the only runtime that it works on, if there is one.
+pub(super) type Opened = (Arc<dyn BackendConnection>, Option<Handle>);
+
 pub(super) fn start(planned: Vec<(Handle, Attempt)>) {
     for (runtime, mut attempt) in planned {
         attempt.weeded = None; // Dropped: it cannot be closed on another runtime than its own.
@@ -284,7 +296,7 @@ impl Inner {
         {
             let mut state = self.lock();
             // Given up because nobody waited: who came since is waited for with a new attempt.
-            let given_up = state.ever_connected && is_transient(error);
+            let given_up = error.is_passing() || (state.ever_connected && is_transient(error));
             if given_up || !state.has(key) {
                 drop(state);
                 return drop(place);

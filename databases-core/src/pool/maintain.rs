@@ -112,12 +112,12 @@ impl Inner {
             let place = {
                 let mut state = self.lock();
                 let enough = state.size() >= self.options().min_connections || !state.waiters.is_empty();
-                if state.closed || enough || state.may_retry(Instant::now()).is_err() {
+                if state.closed || enough || state.turn(Instant::now()).is_err() {
                     return;
                 }
                 Place::of(self.clone(), state.reserve(opening))
             };
-            match self.open_patiently(|| false).await {
+            match self.open_once().await {
                 Ok((conn, home)) => self.arrived(conn, home, place),
                 Err(_) => return,
             }

@@ -10,10 +10,15 @@ use tokio::time::{Duration, Instant};
 
 use super::slot::{Open, Slot};
 use crate::backend::{BackendConnection, Status};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// Between two attempts to reach a server that is away.
+/// Between two attempts to reach a server that is away, and up to a quarter more.
 pub(super) const BACKOFF: Duration = Duration::from_millis(200);
+
+/// Part of it is left to chance, so that many programs do not come back to a server in step.
+fn next_attempt(now: Instant) -> Instant {
+    now + BACKOFF + super::connect::jitter(BACKOFF / 4)
+}
 
 /// What a connection was taken for; named in timeouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +120,9 @@ pub(super) struct State {
     /// Whether a connection was ever made: an absent server is then waited for.
     pub(super) ever_connected: bool,
     pub(super) last_connect_error: Option<String>,
-    /// After an error, no attempt is repeated before this.
+    /// The last attempt has found that the server is away for now.
+    pub(super) away: bool,
+    /// While the server is away, no attempt is made before this.
     next_attempt: Option<Instant>,
     pub(super) lanes: Vec<Weak<Slot>>,
     /// Which task looks after idle connections, and when the next sign of it is due.
@@ -200,14 +207,22 @@ impl State {
         self.places.iter().filter_map(due).filter(|due| *due > now).min()
     }
 
-    /// Whether an attempt to connect may be repeated now: while a server is away, only one at a time may.
-    pub(super) fn may_retry(&mut self, now: Instant) -> Result<(), Instant> {
+    /// Whether an attempt to connect may be made now: while a server is away, only one at a time may.
+    pub(super) fn turn(&mut self, now: Instant) -> Result<(), Instant> {
         match self.next_attempt {
-            Some(at) if self.last_connect_error.is_some() && now < at => Err(at),
+            Some(at) if self.away && now < at => Err(at),
             _ => {
-                self.next_attempt = Some(now + BACKOFF);
+                self.next_attempt = Some(next_attempt(now));
                 Ok(())
             }
+        }
+    }
+
+    /// Remembers why no connection was opened, and whether the server is `away` for now.
+    pub(super) fn attempt_failed(&mut self, error: &Error, away: bool, now: Instant) {
+        (self.last_connect_error, self.away) = (Some(error.to_string()), away);
+        if self.next_attempt.is_none_or(|at| at <= now) {
+            self.next_attempt = Some(next_attempt(now));
         }
     }
 

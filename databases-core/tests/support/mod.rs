@@ -37,6 +37,8 @@ pub(crate) enum Connect {
     /// Takes its time and works.
     Takes(Duration),
     Fails(ErrorKind),
+    /// Takes nobody for now.
+    IsFull,
     Hangs,
     Panics,
     /// Waits for a word of the test.
@@ -403,6 +405,9 @@ impl Connector for Fake {
             Connect::Works => {}
             Connect::Takes(time) => tokio::time::sleep(time).await,
             Connect::Fails(kind) => return Err(Error::new(kind, format!("the fake server says {kind:?}"))),
+            Connect::IsFull => {
+                return Err(Error::new(ErrorKind::Connect, "the fake server has too many").with_passing());
+            }
             Connect::Hangs => std::future::pending().await,
             Connect::Panics => panic!("the fake driver panics"),
             Connect::Told(word) => {

@@ -89,7 +89,8 @@ pub async fn a_dropped_acquire_leaves_nothing_behind(f: &Fixture) -> Result<()> 
                 proxy.end(End::Rst);
                 if f.kind() == DialectKind::MySql {
                     // The driver does not look at an idle connection, so whoever uses it first finds out.
-                    fails(db.fetch_val::<i64>("SELECT 1", ()).await, ErrorKind::Disconnected);
+                    let conn = db.acquire().await?;
+                    fails(conn.fetch_val::<i64>("SELECT 1", ()).await, ErrorKind::Disconnected);
                 }
                 eventually(&format!("{what}: it is noticed"), async || {
                     let status = lost.status();
