@@ -1,13 +1,18 @@
 //! Preparing: in a task that always finishes, with types told to the server where it cannot know them.
 //!
 //! The server infers the types of parameters from where they stand. Where it cannot, it says `text` (`SELECT $1`) or
-//! fails (`$1 IS NULL OR a = $1`); then the text is prepared again with the types of the values. A failing prepare would
-//! end a transaction, so one that may be tried again runs behind a savepoint of ours.
+//! fails (`$1 IS NULL OR a = $1`); then the text is prepared again with the types of the values. Where those do not fit either
+//! (an enum's text), the types are learned from a text with a placeholder of its own in each place (`$1 IS NULL OR a = $2`).
+//! A failing prepare would end a transaction, so one that may be tried again runs behind a savepoint of ours.
 
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-use databases_core::backend::placeholder_mismatch;
+use databases_core::backend::{BackendConnection as _, placeholder_mismatch};
+use databases_core::sql::{Dialect, native_placeholders};
 use databases_core::{Arg, Array, ArrayShape, Effect, Error, ErrorKind, Result, Value, ValueKind};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -26,20 +31,30 @@ impl PgConnection {
     pub(crate) async fn prepare(&self, sql: &Arc<str>, args: &[Arg], keep: bool) -> Result<Arc<Prepared>> {
         self.forget_deallocated();
         let known = if keep { self.statements.get(sql) } else { None };
-        let plain = match known {
-            Some(Entry::Ready(prepared)) => prepared,
-            Some(_) => return self.prepare_typed(sql, args, keep, None).await,
-            None => {
-                let recoverable = args.iter().any(|arg| hint(arg).is_some() || arg.value.is_null());
-                match self.parse(sql, Vec::new(), keep, recoverable).await {
-                    Ok(prepared) => prepared,
-                    Err(error) if recoverable && is_about_types(&error) => {
-                        return self.prepare_typed(sql, args, keep, Some(error)).await;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
+        let first = match known {
+            Some(Entry::Ready(prepared)) => return self.suit(sql, args, keep, prepared).await,
+            Some(_) => None,
+            None => match self.parse(sql, Vec::new(), keep, !args.is_empty()).await {
+                Ok(prepared) => return self.suit(sql, args, keep, prepared).await,
+                Err(error) if !args.is_empty() && is_about_types(&error) => Some(error),
+                Err(error) => return Err(error),
+            },
         };
+        match self.prepare_typed(sql, args, keep, first).await {
+            Err(error) if is_about_types(&error) => {}
+            result => return result,
+        }
+        if let Some(apart) = Apart::of(sql, self.dialect())
+            && let Some(prepared) = self.prepare_learned(sql, args, keep, apart).await
+        {
+            return Ok(prepared);
+        }
+        // As the user wrote it, and without a savepoint: the transaction fails as it does at every error.
+        self.parse(sql, Vec::new(), keep, false).await
+    }
+
+    /// The statement that suits `args`: `plain`, or one that was told types in place of text.
+    async fn suit(&self, sql: &Arc<str>, args: &[Arg], keep: bool, plain: Arc<Prepared>) -> Result<Arc<Prepared>> {
         if plain.params.len() != args.len() {
             return Err(placeholder_mismatch(args.len(), plain.params.len()));
         }
@@ -47,6 +62,40 @@ impl PgConnection {
             return self.prepare_untexted(sql, args, keep, plain).await;
         }
         Ok(plain)
+    }
+
+    /// Prepares with the types that each place of a parameter has by itself; `None` if those do not tell either, or are not
+    /// the same. What is learned holds for the text, whatever its arguments.
+    async fn prepare_learned(&self, sql: &Arc<str>, args: &[Arg], keep: bool, apart: Apart) -> Option<Arc<Prepared>> {
+        let mut told = vec![Type::UNKNOWN; apart.numbers.len()];
+        let places = loop {
+            match self.parse(&apart.sql, told.clone(), false, true).await {
+                Ok(prepared) => break prepared,
+                // `$1 IS NULL` takes any type; the server names one such place at a time.
+                Err(error) if error.code() == Some("42P18") => match told.get_mut(placeholder_in(&error)? - 1) {
+                    Some(ty) if *ty == Type::UNKNOWN => *ty = Type::TEXT,
+                    _ => return None,
+                },
+                Err(_) => return None,
+            }
+        };
+        let mut types = vec![Type::UNKNOWN; args.len()];
+        for ((number, param), told) in apart.numbers.iter().zip(&places.params).zip(&told) {
+            if *told != Type::UNKNOWN {
+                continue;
+            }
+            match types.get_mut(number - 1)? {
+                ty if *ty == Type::UNKNOWN => *ty = param.ty.clone(),
+                ty if *ty == param.ty => {}
+                // One of the two would get a value that went through the other's type.
+                _ => return None,
+            }
+        }
+        let learned = self.parse(sql, types, keep, true).await.ok()?;
+        if keep {
+            self.statements.insert(sql.clone(), Entry::Ready(learned.clone()));
+        }
+        (learned.params.len() == args.len()).then_some(learned)
     }
 
     /// Every text is prepared anew after a statement has dropped them all.
@@ -77,10 +126,10 @@ impl PgConnection {
         if says_nothing(&types) {
             return match first {
                 Some(error) => Err(error),
-                None => self.parse(sql, Vec::new(), keep, false).await,
+                None => self.parse(sql, Vec::new(), keep, true).await,
             };
         }
-        let prepared = match self.known_or_parse(sql, types, keep).await {
+        let prepared = match self.known_or_parse(sql, types, keep, true).await {
             Ok(prepared) => prepared,
             // The first error is about the text as the user wrote it.
             Err(error) if !error.is_disconnected() => return Err(first.unwrap_or(error)),
@@ -110,7 +159,7 @@ impl PgConnection {
         // JSON may go as text: into a text column it must.
         let optional = types.iter().all(|ty| matches!(*ty, Type::UNKNOWN | Type::JSON));
         if !optional {
-            return self.known_or_parse(sql, types, keep).await;
+            return self.known_or_parse(sql, types, keep, false).await;
         }
         let key = key(sql, &types);
         match self.statements.get(&key) {
@@ -133,11 +182,17 @@ impl PgConnection {
         }
     }
 
-    async fn known_or_parse(&self, sql: &Arc<str>, types: Vec<Type>, keep: bool) -> Result<Arc<Prepared>> {
+    async fn known_or_parse(
+        &self,
+        sql: &Arc<str>,
+        types: Vec<Type>,
+        keep: bool,
+        recoverable: bool,
+    ) -> Result<Arc<Prepared>> {
         if keep && let Some(Entry::Ready(prepared)) = self.statements.get(&key(sql, &types)) {
             return Ok(prepared);
         }
-        self.parse(sql, types, keep, false).await
+        self.parse(sql, types, keep, recoverable).await
     }
 
     /// Whether a failing prepare would leave everything as it was.
@@ -205,6 +260,42 @@ impl PgConnection {
             Err(_) => Err(self.session.gone()),
         }
     }
+}
+
+/// A text with a placeholder of its own in each place, where one stands in several.
+struct Apart {
+    sql: Arc<str>,
+    /// The number that each place has in the text as it is.
+    numbers: Vec<usize>,
+}
+
+impl Apart {
+    fn of(sql: &str, dialect: Dialect) -> Option<Self> {
+        let places = native_placeholders(sql, dialect).ok()?;
+        let number = |place: &Range<usize>| sql.get(place.start + 1..place.end)?.parse().ok().filter(|n| *n > 0);
+        let numbers: Vec<usize> = places.iter().map(number).collect::<Option<_>>()?;
+        let distinct: HashSet<_> = numbers.iter().collect();
+        if distinct.len() == numbers.len() {
+            return None;
+        }
+        let mut apart = String::with_capacity(sql.len() + places.len());
+        let mut done = 0;
+        for (index, place) in places.iter().enumerate() {
+            apart.push_str(&sql[done..place.start]);
+            _ = write!(apart, "${}", index + 1);
+            done = place.end;
+        }
+        apart.push_str(&sql[done..]);
+        Some(Self { sql: apart.into(), numbers })
+    }
+}
+
+/// The number in the server's "could not determine data type of parameter $1", in whatever language.
+fn placeholder_in(error: &Error) -> Option<usize> {
+    let message = error.to_string();
+    let (_, number) = message.split_once('$')?;
+    let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+    number[..digits].parse().ok().filter(|n| *n > 0)
 }
 
 impl Prepared {

@@ -5,7 +5,7 @@ mod support;
 use databases_core::backend::{BackendConnection, Status, TransactionCommand as Tx};
 use databases_core::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
 use databases_core::{
-    Arg, Array, ErrorKind, Params, PoolOptions, TransactionOptions, Value, ValueKind, ValueRef, params,
+    Arg, Array, ErrorKind, IntoValue, Params, PoolOptions, TransactionOptions, Value, ValueKind, ValueRef, params,
 };
 use support::{Rows, connect, connect_with, exec, one, request, run, url};
 
@@ -115,6 +115,29 @@ async fn a_parameter_that_may_be_null_needs_no_cast() {
             let sql = format!("SELECT count(*) FROM t WHERE (:v IS NULL OR {column} = :v)");
             assert!(echo(&*c, &sql, value, kind).await.unwrap() == Value::Int(1), "{sql}");
             assert!(echo(&*c, &sql, Value::Null, kind).await.unwrap() == Value::Int(2), "{sql}");
+        }
+    }
+    // What the value alone does not tell is learned from where else it stands, in a transaction too.
+    exec(&*c, "CREATE TYPE pg_temp.feeling AS ENUM ('sad', 'ok')").await;
+    exec(&*c, "CREATE TEMP TABLE u (m pg_temp.feeling, i inet, j jsonb, u uuid, d date, a int[])").await;
+    let row = "('sad', '10.0.0.1', '{\"k\": 1}', '00000000-0000-0000-0000-000000000001', '2024-01-01', '{1,2}')";
+    exec(&*c, &format!("INSERT INTO u VALUES {row}, (NULL, NULL, NULL, NULL, NULL, NULL)")).await;
+    for round in 0..2 {
+        for (column, value) in [
+            ("m", "sad".into_value()),
+            ("i", "10.0.0.1".into_value()),
+            ("j", JsonText::new(r#"{"k": 1}"#).into_value()),
+            ("u", "00000000-0000-0000-0000-000000000001".into_value()),
+            ("d", "2024-01-01".into_value()),
+            ("a", vec![1_i64, 2].into_value()),
+        ] {
+            let kind = value.kind();
+            let sql = format!("SELECT count(*) FROM u WHERE (:v IS NULL OR {column} = :v) AND {round} = {round}");
+            assert!(echo(&*c, &sql, Value::Null, kind).await.unwrap() == Value::Int(2), "{sql}");
+            assert!(echo(&*c, &sql, value.clone(), kind).await.unwrap() == Value::Int(1), "{sql}");
+            let sql =
+                format!("SELECT count(*) FROM u WHERE (:v IS NULL OR NULL IS NOT DISTINCT FROM :v OR :v = {column})");
+            assert!(echo(&*c, &sql, value, kind).await.unwrap() == Value::Int(1), "{sql}");
         }
     }
     let sum: i64 = one(&*c, "SELECT :a + :b", params! { a: 1_i64, b: 2_i64 }).await.unwrap();

@@ -58,5 +58,5 @@ pub use dialect::{Dialect, DialectKind};
 pub use error::{SqlError, SqlErrorKind};
 pub(crate) use identifier::find_loose_identifier;
 pub use script::{ScriptStatement, split_script};
-pub use template::{Template, scan};
+pub use template::{Template, native_placeholders, scan};
 pub use values::{ArgPath, ArgRef, Args, ArgsIter, Bound, ItemShape, Shape, Values};

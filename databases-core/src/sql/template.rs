@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::bind;
@@ -62,6 +63,25 @@ pub fn scan(sql: &str, dialect: Dialect) -> Result<Template, SqlError> {
     match scanner.run() {
         Ok(()) => Ok(scanner.finish()),
         Err(open) => Err(hint::unterminated(sql, dialect, open)),
+    }
+}
+
+/// Where the server's own placeholders (`$1`, `?`) stand in `sql`, in order.
+///
+/// # Errors
+///
+/// As [`scan`].
+pub fn native_placeholders(sql: &str, dialect: Dialect) -> Result<Vec<Range<usize>>, SqlError> {
+    check_nul(sql)?;
+    let mut lexer = Lexer::new(sql, dialect);
+    let mut found = Vec::new();
+    loop {
+        match lexer.next() {
+            Ok(Some(token)) if token.kind == Kind::Native => found.push(token.start..token.end),
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(found),
+            Err(open) => return Err(hint::unterminated(sql, dialect, open)),
+        }
     }
 }
 
