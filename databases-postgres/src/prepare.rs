@@ -40,17 +40,20 @@ impl PgConnection {
                 Err(error) => return Err(error),
             },
         };
-        match self.prepare_typed(sql, args, keep, first).await {
-            Err(error) if is_about_types(&error) => {}
+        let error = match self.prepare_typed(sql, args, keep, first).await {
+            Err(error) if is_about_types(&error) => error,
             result => return result,
-        }
+        };
         if let Some(apart) = Apart::of(sql, self.dialect())
             && let Some(prepared) = self.prepare_learned(sql, args, keep, apart).await
         {
             return Ok(prepared);
         }
-        // As the user wrote it, and without a savepoint: the transaction fails as it does at every error.
-        self.parse(sql, Vec::new(), keep, false).await
+        // As the user wrote it, and without a savepoint: the transaction fails as it does at every error, if it has not yet.
+        match self.parse(sql, Vec::new(), keep, false).await {
+            Err(last) if last.code() == Some("25P02") => Err(error),
+            result => result,
+        }
     }
 
     /// The statement that suits `args`: `plain`, or one that was told types in place of text.

@@ -152,6 +152,22 @@ async fn a_parameter_that_may_be_null_needs_no_cast() {
 }
 
 #[tokio::test]
+async fn a_mistake_of_types_beside_another_statement_is_told_as_it_is() {
+    let url = server!();
+    let c = connect(&url).await;
+    exec(&*c, "CREATE TEMP TABLE t (a int)").await;
+    c.transaction(Tx::Begin(TransactionOptions::new())).await.unwrap();
+    // While another statement is under way no savepoint protects the attempts.
+    let slow = one::<i64>(&*c, "SELECT 1::bigint FROM pg_sleep(0.3)", Params::new());
+    let wrong = one::<i64>(&*c, "SELECT count(*) FROM t WHERE a = :v OR :v", params! { v: true });
+    let (_, wrong) = futures_util::future::join(slow, wrong).await;
+    let error = wrong.unwrap_err();
+    assert!(matches!(error.code(), Some("42804" | "42883" | "42P08")), "{error:?}");
+    assert_eq!(c.status(), Status::Failed);
+    c.transaction(Tx::Rollback).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_statement_that_cannot_be_prepared_fails_its_transaction() {
     let url = server!();
     let c = connect(&url).await;
