@@ -6,9 +6,6 @@ mod common;
 #[path = "../../tests/tls_servers/mod.rs"]
 mod tls_servers;
 
-use std::io;
-use std::net::UdpSocket;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Conn, connect_to, connector, setup, url, value};
@@ -18,9 +15,10 @@ use databases_core::url::DatabaseUrl;
 use databases_core::{Error, ErrorKind, Executor, Pool, PoolConfig, Result, Value, params, sql};
 use databases_mysql::MySql;
 use futures_util::TryStreamExt;
+use tls_servers::way::{Captured, another_host, cutter, passing_on, told, with};
 use tls_servers::{Authority, Folder, Identity, Server, Table};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 const HERE: [&str; 2] = ["localhost", "127.0.0.1"];
 
@@ -108,17 +106,7 @@ async fn outcome(url: &DatabaseUrl) -> String {
         Ok(conn) => return if cipher(&conn).await.is_empty() { "plain" } else { "tls" }.to_owned(),
         Err(error) => error,
     };
-    match (error.kind(), error.to_string().as_str()) {
-        (ErrorKind::Tls, "the server has no TLS") => "no TLS",
-        (ErrorKind::Tls, "the server's certificate has expired") => "expired",
-        (ErrorKind::Tls, "the server's certificate is signed by no authority that is known") => "unknown",
-        (ErrorKind::Tls, "the server's certificate is not for localhost but for db.example") => "wrong name",
-        (ErrorKind::Tls, "the server's certificate is not for 127.0.0.1 but for db.example") => "wrong name",
-        (ErrorKind::Tls, text) if text.starts_with("the server's certificate names no host") => "no name",
-        (ErrorKind::Authentication, _) => "refused",
-        _ => panic!("{url}: {error:?}"),
-    }
-    .to_owned()
+    told(&error).unwrap_or_else(|| panic!("{url}: {error:?}")).to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,13 +171,6 @@ async fn every_mode_does_what_libpq_does() {
         }
     }
     table.finish();
-}
-
-fn with(weak: [&'static str; 6], strong: [&'static str; 4]) -> [&'static str; 10] {
-    let mut all = [""; 10];
-    all[..6].copy_from_slice(&weak);
-    all[6..].copy_from_slice(&strong);
-    all
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -263,22 +244,6 @@ async fn transactions_streams_and_cancels_go_over_tls() -> Result<()> {
     })
     .await;
     Ok(())
-}
-
-/// Passes everything on to `target`, and hangs up after so many bytes of its answers.
-async fn cutter(target: String, bytes: u64) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        let (client, _) = listener.accept().await?;
-        let (from_server, mut to_server) = TcpStream::connect(&target).await?.into_split();
-        let (mut from_client, mut to_client) = client.into_split();
-        let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-        tokio::io::copy(&mut from_server.take(bytes), &mut to_client).await?;
-        up.abort();
-        Ok::<(), io::Error>(())
-    });
-    port
 }
 
 /// Without TLS's word that it is the end, it is none.
@@ -444,49 +409,17 @@ async fn the_password_is_sent_as_it_is_only_over_tls_that_was_insisted_on() {
     }
 }
 
-/// What is traced, as text.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn plain_text_to_another_host_is_a_warning() {
     let Some(server) = start().await else { return };
-    // An address of this machine that is not the loopback's stands for another host. Nothing is sent to the address given here.
-    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    let Ok(()) = socket.connect("192.0.2.1:9") else {
-        eprintln!("left out: this machine has no network");
-        return;
-    };
-    let host = socket.local_addr().unwrap().ip().to_string();
-    let listener = TcpListener::bind((host.as_str(), 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let target = server.target();
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let mut server = TcpStream::connect(&target).await.unwrap();
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
-        }
-    });
+    let Some(host) = another_host() else { return };
+    let port = passing_on(&host, server.target()).await;
     for (mode, warns) in [("prefer", false), ("disable", false), ("allow", true)] {
-        let captured = Captured::default();
-        let writer = captured.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
+        let (captured, _guard) = Captured::begin();
         let connector = connector(&of(&server.url, "databases", &host, port, &format!("sslmode={mode}"))).unwrap();
         connector.connect(ConnectContext::default()).await.unwrap();
         connector.connect(ConnectContext::default()).await.unwrap();
-        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        let text = captured.text();
         assert_eq!(text.matches("the session is not encrypted").count(), usize::from(warns), "{mode}: {text}");
     }
 }

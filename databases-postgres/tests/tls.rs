@@ -7,7 +7,6 @@ mod support;
 mod tls_servers;
 
 use std::io;
-use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use databases_core::{Error, ErrorKind, Executor, Params, Pool, PoolConfig, PoolO
 use databases_postgres::Postgres;
 use futures_util::TryStreamExt;
 use support::{connect, connector, exec, one};
+use tls_servers::way::{Captured, another_host, cutter, passing_on, told, with};
 use tls_servers::{Authority, Identity, Server, Table, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -163,17 +163,7 @@ async fn outcome(url: &str) -> String {
         Ok(_) => return "plain".to_owned(),
         Err(error) => error,
     };
-    match (error.kind(), error.to_string().as_str()) {
-        (ErrorKind::Tls, "the server has no TLS") => "no TLS",
-        (ErrorKind::Tls, "the server's certificate has expired") => "expired",
-        (ErrorKind::Tls, "the server's certificate is signed by no authority that is known") => "unknown",
-        (ErrorKind::Tls, "the server's certificate is not for localhost but for db.example") => "wrong name",
-        (ErrorKind::Tls, "the server's certificate is not for 127.0.0.1 but for db.example") => "wrong name",
-        (ErrorKind::Tls, text) if text.starts_with("the server's certificate names no host") => "no name",
-        (ErrorKind::Authentication, _) => "refused",
-        _ => panic!("{url}: {error:?}"),
-    }
-    .to_owned()
+    told(&error).unwrap_or_else(|| panic!("{url}: {error:?}")).to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -252,13 +242,6 @@ async fn every_mode_does_what_libpq_does() {
         }
     }
     table.finish();
-}
-
-fn with(weak: [&'static str; 6], strong: [&'static str; 4]) -> [&'static str; 10] {
-    let mut all = [""; 10];
-    all[..6].copy_from_slice(&weak);
-    all[6..].copy_from_slice(&strong);
-    all
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -417,22 +400,6 @@ async fn cancels_go_over_tls() -> Result<()> {
     assert!(recorded.len() >= 3, "one session and two cancels: {recorded:?}");
     assert!(recorded.iter().all(|first| *first == SSL_REQUEST), "{recorded:?}");
     Ok(())
-}
-
-/// Passes everything on to `target`, and hangs up after so many bytes of its answers.
-async fn cutter(target: String, bytes: u64) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        let (client, _) = listener.accept().await?;
-        let (from_server, mut to_server) = TcpStream::connect(&target).await?.into_split();
-        let (mut from_client, mut to_client) = client.into_split();
-        let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-        tokio::io::copy(&mut from_server.take(bytes), &mut to_client).await?;
-        up.abort();
-        Ok::<(), io::Error>(())
-    });
-    port
 }
 
 /// Without TLS's word that it is the end, it is none.
@@ -603,31 +570,10 @@ async fn a_handshake_that_never_ends_ends_with_connect_timeout() {
     }
 }
 
-/// What is traced, as text.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn plain_text_to_another_host_is_a_warning() {
     let Some(server) = shared().await else { return };
-    // An address of this machine that is not the loopback's stands for another host. Nothing is sent to the address given here.
-    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    let Ok(()) = socket.connect("192.0.2.1:9") else {
-        eprintln!("left out: this machine has no network");
-        return;
-    };
-    let host = socket.local_addr().unwrap().ip().to_string();
+    let Some(host) = another_host() else { return };
     let other: DatabaseUrl = support::url().unwrap().parse().unwrap();
     let has_none = outcome(&other.with_option("sslmode", "prefer").unwrap().expose()).await == "plain";
     for (url, mode, warns) in [
@@ -638,28 +584,12 @@ async fn plain_text_to_another_host_is_a_warning() {
         (&other, "disable", false),
     ] {
         let port = passing_on(&host, format!("{}:{}", url.host().unwrap(), url.port().unwrap_or(5432))).await;
-        let captured = Captured::default();
-        let writer = captured.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
+        let (captured, _guard) = Captured::begin();
         let url = url.with_host(&host).unwrap().with_port(port).unwrap().with_option("sslmode", mode).unwrap();
         let connector = connector(&url.expose(), &PoolOptions::default()).unwrap();
         connector.connect(ConnectContext::default()).await.unwrap();
         connector.connect(ConnectContext::default()).await.unwrap();
-        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        let text = captured.text();
         assert_eq!(text.matches("the session is not encrypted").count(), usize::from(warns), "{url}: {text}");
     }
-}
-
-/// Passes everything that comes to `host` on to `target`.
-async fn passing_on(host: &str, target: String) -> u16 {
-    let listener = TcpListener::bind((host, 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let mut server = TcpStream::connect(&target).await.unwrap();
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
-        }
-    });
-    port
 }

@@ -1,8 +1,11 @@
-//! What the tests of TLS share: authorities made at run time, a server of their own, and a table of what came of it.
+//! What the tests of TLS share: authorities made at run time, a server of their own, what stands on the way to it (`way`), and
+//! a table of what came of it.
 //!
 //! Included by path from the tests of the backends that have TLS.
 
 #![allow(dead_code, reason = "each test file uses a part")]
+
+pub(crate) mod way;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
