@@ -362,7 +362,8 @@ pub trait BackendConnection: fmt::Debug + Send + Sync + 'static {
     /// As [`BackendConnection::run`].
     async fn open_stream(&self, request: Request) -> Result<Box<dyn RowBatches>>;
 
-    /// Takes a step of a transaction.
+    /// Takes a step of a transaction. A backend may keep BEGIN back and send it with the first statement; from here on the
+    /// status is [`Status::InTransaction`] all the same, and what BEGIN meets is told by that statement.
     ///
     /// # Errors
     ///

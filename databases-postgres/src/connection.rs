@@ -113,9 +113,10 @@ impl PgConnection {
         let client = self.client().await?;
         let mut op = self.session.op();
         op.sending();
-        let result = match client.batch_execute(sql).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.session.fail(error, Some(sql)).await),
+        let result = match self.in_transaction(&client, client.batch_execute(sql)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.session.fail(error, Some(sql)).await),
+            Err(error) => Err(error),
         };
         op.finish();
         result
@@ -124,6 +125,15 @@ impl PgConnection {
     /// The statement and its encoded arguments.
     pub(crate) async fn bind(&self, request: &Request) -> Result<(Arc<Prepared>, Encoded)> {
         check(request)?;
+        let before_begin = self.session.opening.waits();
+        let bound = self.bind_known(request).await;
+        if before_begin && bound.as_ref().is_err_and(|error| error.code().is_some()) {
+            self.session.opening.fail();
+        }
+        bound
+    }
+
+    async fn bind_known(&self, request: &Request) -> Result<(Arc<Prepared>, Encoded)> {
         loop {
             let prepared = self.prepare(&request.sql, &request.args, request.prepared).await?;
             let error = match prepared.encode(&request.args, &self.session) {
@@ -164,10 +174,14 @@ impl PgConnection {
             let Ok(client) = self.client().await else { return };
             let mut op = self.session.op();
             op.sending();
+            let beginning = self.session.guard.expects_begin();
             let result = client.check_connection().await;
             drop(client);
             if let Err(error) = result {
                 _ = self.session.fail(error, None).await;
+            } else if beginning && self.session.guard.expects_begin() {
+                // BEGIN has failed, and nobody is there any more to take the error.
+                self.session.kill();
             }
             op.finish();
             if !self.session.prepared().await {
@@ -268,16 +282,23 @@ impl BackendConnection for PgConnection {
             let client = self.client().await?;
             let mut op = self.session.op();
             op.sending();
-            let result = if request.wants_rows {
-                match client.query_raw(&prepared.statement, encoded.iter()).await {
-                    Ok(rows) => pour(rows, &prepared, sink).await,
-                    Err(error) => Err(error),
+            let work = async {
+                if request.wants_rows {
+                    let rows = client.query_raw(&prepared.statement, encoded.iter()).await?;
+                    return pour(rows, &prepared, sink).await;
                 }
-            } else {
-                let affected = client.execute_raw(&prepared.statement, encoded.iter()).await;
-                affected.map(|rows| (rows, Ok(())))
+                let affected = client.execute_raw(&prepared.statement, encoded.iter()).await?;
+                Ok((affected, Ok(())))
             };
+            let result = self.in_transaction(&client, work).await;
             drop(client);
+            let result = match result {
+                Ok(result) => result,
+                Err(error) => {
+                    op.finish();
+                    return Err(error);
+                }
+            };
             let error = match result {
                 Ok((rows, outcome)) => {
                     op.finish();
@@ -299,6 +320,7 @@ impl BackendConnection for PgConnection {
     }
 
     async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {
+        self.open_transaction().await?;
         crate::many::run_many(self, requests).await
     }
 
@@ -319,12 +341,17 @@ impl BackendConnection for PgConnection {
             let client = self.client_owned().await?;
             let mut op = self.session.op();
             op.sending();
-            let error = match client.query_raw(&prepared.statement, encoded.iter()).await {
-                Ok(rows) => {
+            let opened = self.in_transaction(&client, client.query_raw(&prepared.statement, encoded.iter())).await;
+            let error = match opened {
+                Ok(Ok(rows)) => {
                     let session = self.session.clone();
                     return Ok(Box::new(PgStream::new(rows, prepared, op, client, session, request.sql)));
                 }
-                Err(error) => error,
+                Ok(Err(error)) => error,
+                Err(error) => {
+                    op.finish();
+                    return Err(error);
+                }
             };
             drop(client);
             if !retried && self.may_retry(&request, &error).await {
@@ -352,6 +379,10 @@ impl BackendConnection for PgConnection {
         while tokio::time::timeout(pause, &mut fence).await.is_err() {
             if self.session.guard.is_closed() {
                 return;
+            }
+            // Were BEGIN cancelled, what was sent with it would be committed by itself.
+            if self.session.guard.expects_begin() {
+                continue;
             }
             // If the server cannot be reached for it, the statement ends by itself or the caller's deadline does.
             _ = self.cancel.send().await;
@@ -404,6 +435,7 @@ impl BackendConnection for PgConnection {
     }
 
     async fn native(&self) -> Result<Box<dyn NativeConnection + '_>> {
+        self.open_transaction().await?;
         let client = self.client_alone().await?;
         Ok(Box::new(Native { client, session: &self.session }))
     }
@@ -434,7 +466,9 @@ impl Drop for PgConnection {
         let farewell = async move {
             let said = async {
                 if status == Status::Busy {
-                    // Without a word the server would go on with the statement that nobody waits for.
+                    // Without a word the server would go on with the statement that nobody waits for. What was sent with BEGIN
+                    // must not outlive a BEGIN that is cancelled.
+                    session.guard.begun().await;
                     _ = cancel.send().await;
                 } else {
                     // The driver says good-bye once its client is dropped.

@@ -32,6 +32,8 @@ pub(crate) struct GuardState {
     in_error: AtomicBool,
     /// The server waits for the data of COPY … FROM STDIN.
     copy_in: AtomicBool,
+    /// A BEGIN of ours was queued and is not answered.
+    beginning: AtomicBool,
     commits: AtomicU64,
     rollbacks: AtomicU64,
     deallocations: AtomicU64,
@@ -51,6 +53,7 @@ impl GuardState {
             working: AtomicUsize::new(0),
             in_error: AtomicBool::new(false),
             copy_in: AtomicBool::new(false),
+            beginning: AtomicBool::new(false),
             commits: AtomicU64::new(0),
             rollbacks: AtomicU64::new(0),
             deallocations: AtomicU64::new(0),
@@ -85,6 +88,21 @@ impl GuardState {
     pub(crate) fn close(&self) {
         self.closed.store(true, SeqCst);
         self.changed.notify_waiters();
+    }
+
+    /// Notes that a BEGIN is queued.
+    pub(crate) fn expect_begin(&self) {
+        self.beginning.store(true, SeqCst);
+    }
+
+    /// Whether the BEGIN that was queued has not been answered with its tag.
+    pub(crate) fn expects_begin(&self) -> bool {
+        self.beginning.load(SeqCst)
+    }
+
+    /// Waits until the BEGIN that was queued is answered, or the connection is over.
+    pub(crate) async fn begun(&self) {
+        self.wait(|| !self.expects_begin()).await;
     }
 
     /// How many COMMIT and how many ROLLBACK the server has answered with these tags.
@@ -291,6 +309,7 @@ impl Watch {
                     }
                 }
                 b'C' => match text(body) {
+                    b"BEGIN" if state.beginning.swap(false, SeqCst) => state.changed.notify_waiters(),
                     b"COMMIT" => _ = state.commits.fetch_add(1, SeqCst),
                     b"ROLLBACK" => _ = state.rollbacks.fetch_add(1, SeqCst),
                     b"DISCARD ALL" | b"DEALLOCATE ALL" => {

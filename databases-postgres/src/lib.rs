@@ -66,6 +66,7 @@ mod error;
 mod formats;
 mod guard;
 mod many;
+mod opening;
 mod options;
 mod preload;
 mod prepare;

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::error;
 use crate::guard::GuardState;
+use crate::opening::Opening;
 
 /// How long an error waits for the driver's task to say why the connection ended.
 const REASON_WAIT: Duration = Duration::from_secs(1);
@@ -23,6 +24,7 @@ const REASON_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) guard: Arc<GuardState>,
+    pub(crate) opening: Opening,
     /// Calls under way.
     ops: AtomicUsize,
     /// Prepares under way, which go on when their caller is dropped.
@@ -47,6 +49,7 @@ impl Session {
     pub(crate) fn new(guard: Arc<GuardState>) -> Arc<Self> {
         Arc::new(Self {
             guard,
+            opening: Opening::default(),
             ops: AtomicUsize::new(0),
             preparing: AtomicUsize::new(0),
             abandoned: AtomicU64::new(0),
@@ -68,8 +71,9 @@ impl Session {
             || self.guard.is_working();
         match self.guard.transaction_status() {
             _ if busy => Status::Busy,
-            b'I' => Status::Idle,
-            b'T' => Status::InTransaction,
+            b'I' if !self.opening.waits() => Status::Idle,
+            b'I' | b'T' if self.opening.has_failed() => Status::Failed,
+            b'I' | b'T' => Status::InTransaction,
             b'E' => Status::Failed,
             // Before the first ReadyForQuery, or a byte that no server sends.
             _ => Status::Broken,

@@ -10,12 +10,15 @@ impl PgConnection {
     /// Takes a step of a transaction.
     pub(crate) async fn step(&self, command: TransactionCommand) -> Result<()> {
         match command {
-            TransactionCommand::Begin(options) => self.begin(&options).await,
+            TransactionCommand::Begin(options) => self.begin(&options),
             TransactionCommand::Commit => self.commit().await,
-            TransactionCommand::Rollback => match self.session.status() {
-                Status::Idle => Ok(()),
-                _ => self.simple("ROLLBACK").await,
-            },
+            TransactionCommand::Rollback => {
+                self.session.opening.forget();
+                match self.session.status() {
+                    Status::Idle => Ok(()),
+                    _ => self.simple("ROLLBACK").await,
+                }
+            }
             TransactionCommand::Savepoint(number) => self.simple(&format!("SAVEPOINT {}", savepoint(number)?)).await,
             TransactionCommand::Release(number) => {
                 self.simple(&format!("RELEASE SAVEPOINT {}", savepoint(number)?)).await
@@ -26,18 +29,27 @@ impl PgConnection {
         }
     }
 
-    async fn begin(&self, options: &TransactionOptions) -> Result<()> {
+    /// Nothing is sent: BEGIN goes with the first statement.
+    fn begin(&self, options: &TransactionOptions) -> Result<()> {
         let sql = begin_sql(options)?;
         // The server would only warn, and the caller would not own what it commits.
         if matches!(self.session.status(), Status::InTransaction | Status::Failed) {
             return Err(Error::new(ErrorKind::Busy, "a transaction is already open on this connection"));
         }
-        self.simple(&sql).await
+        if self.session.guard.is_closed() {
+            return Err(self.session.gone());
+        }
+        self.session.opening.keep_back(sql);
+        Ok(())
     }
 
     async fn commit(&self) -> Result<()> {
         if self.session.status() == Status::Idle {
             return Err(Error::new(ErrorKind::TransactionEnded, "there is no transaction to commit"));
+        }
+        // Nothing was done in it, and the server never heard of it.
+        if self.session.opening.forget() {
+            return Ok(());
         }
         let (_, rollbacks) = self.session.guard.endings();
         match self.simple("COMMIT").await {

@@ -11,30 +11,39 @@ use crate::options::TransactionOptions;
 pub async fn a_dropped_begin_leaves_nothing_open(f: &Fixture) -> Result<()> {
     let bench = Bench::new(f).await?;
     let (db, t) = (&bench.db, &bench.table);
+    // With a statement, because that is what a backend may send BEGIN with.
+    let begins = async || {
+        let tx = db.begin().await?;
+        insert(&tx, t, 1).await?;
+        Ok::<_, crate::Error>(tx)
+    };
     bench
         .walk("begin", &[&[]], async || {
-            let Some(tx) = bench.step(db.begin()).await else { return Ok(()) };
-            let tx = tx?;
-            insert(&tx, t, 1).await?;
-            tx.rollback().await
+            let Some(tx) = bench.step(begins()).await else { return Ok(()) };
+            tx?.rollback().await
         })
         .await?;
-    let read_only = || TransactionOptions::new().read_only(true);
+    let reads = async || {
+        let tx = db.begin_with(TransactionOptions::new().read_only(true)).await?;
+        ids(&tx, t).await?;
+        Ok::<_, crate::Error>(tx)
+    };
     bench
         .walk("begin_with", &[&[]], async || {
-            let Some(tx) = bench.step(db.begin_with(read_only())).await else { return Ok(()) };
+            let Some(tx) = bench.step(reads()).await else { return Ok(()) };
             tx?.rollback().await
         })
         .await?;
     bench
         .walk("begin on a connection", &[&[], &[1]], async || {
             let conn = db.acquire().await?;
-            match bench.step(conn.begin()).await {
-                Some(tx) => {
-                    let tx = tx?;
-                    insert(&tx, t, 1).await?;
-                    tx.commit().await
-                }
+            let begins = async {
+                let tx = conn.begin().await?;
+                insert(&tx, t, 1).await?;
+                Ok::<_, crate::Error>(tx)
+            };
+            match bench.step(begins).await {
+                Some(tx) => tx?.commit().await,
                 None if bench.point.get() > 0 => kept(&bench, conn, 1).await,
                 None => Ok(()),
             }

@@ -1,0 +1,275 @@
+//! BEGIN goes with the first statement: what that saves, and what must stay as it was.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use databases_core::conformance::proxy::{Direction, Mode, Protocol, Proxy, Traffic};
+use databases_core::url::DatabaseUrl;
+use databases_core::{
+    Effect, ErrorKind, Executor, Isolation, Pool, PoolConfig, PoolOptions, TransactionOptions, params, sql,
+};
+use databases_postgres::Postgres;
+use support::url;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+fn pool(url: &DatabaseUrl, adjust: impl FnOnce(&mut PoolOptions)) -> Pool {
+    let adjust = |options: &mut PoolOptions| {
+        options.max_connections = Some(1);
+        adjust(options);
+    };
+    Pool::new(PoolConfig::from_url(&Postgres, url, adjust).unwrap()).unwrap()
+}
+
+/// An empty table, and a pool that looks at it past the proxy.
+async fn table(url: &DatabaseUrl, name: &str) -> Pool {
+    let observer = pool(url, |_| {});
+    observer.execute(format!("DROP TABLE IF EXISTS {name}"), ()).await.unwrap();
+    observer.execute(format!("CREATE TABLE {name} (id bigint)"), ()).await.unwrap();
+    observer
+}
+
+async fn count(db: &impl Executor, table: &str) -> i64 {
+    db.fetch_val(format!("SELECT count(*) FROM {table}"), ()).await.unwrap()
+}
+
+/// A server, a proxy before it, and a pool of one connection through that.
+async fn behind_proxy(adjust: impl FnOnce(&mut PoolOptions)) -> Option<(DatabaseUrl, Proxy, Pool)> {
+    let url: DatabaseUrl = url()?.parse().unwrap();
+    let proxy = Proxy::start(&url, Protocol::Postgres).await.unwrap();
+    let db = pool(&proxy.url(&url).unwrap(), adjust);
+    Some((url, proxy, db))
+}
+
+fn syncs(traffic: &Traffic) -> (usize, usize) {
+    (traffic.round_trips, traffic.count(Direction::Up, b'S'))
+}
+
+#[tokio::test]
+async fn a_warm_statement_is_one_round_trip_and_one_sync() {
+    let Some((_, proxy, db)) = behind_proxy(|_| {}).await else { return };
+    let query = async || db.fetch_val::<i64>("SELECT :n + 1", params! { n: 41_i64 }).await.unwrap();
+    query().await;
+    let _ = proxy.take_traffic();
+    assert_eq!(query().await, 42);
+    assert_eq!(syncs(&proxy.take_traffic()), (1, 1));
+    let conn = db.acquire().await.unwrap();
+    assert_eq!(conn.fetch_val::<i64>("SELECT :n + 1", params! { n: 41_i64 }).await.unwrap(), 42);
+    drop(conn);
+    query().await;
+    assert_eq!(syncs(&proxy.take_traffic()), (2, 2), "taking a connection and giving it back costs nothing");
+}
+
+#[tokio::test]
+async fn a_transaction_of_one_statement_is_two_round_trips() {
+    let Some((url, proxy, db)) = behind_proxy(|_| {}).await else { return };
+    let observer = table(&url, "pgo_trips").await;
+    let insert = "INSERT INTO pgo_trips VALUES (:id)";
+    db.connect().await.unwrap();
+    for (id, trips) in [(1_i64, 3), (2, 2), (3, 2)] {
+        let _ = proxy.take_traffic();
+        let tx = db.begin().await.unwrap();
+        tx.execute(insert, params! { id }).await.unwrap();
+        assert_eq!(count(&observer, "pgo_trips").await, id - 1);
+        tx.commit().await.unwrap();
+        let traffic = proxy.take_traffic();
+        // The first time the text is prepared, before the transaction.
+        assert_eq!(traffic.round_trips, trips, "{traffic:?}");
+        assert_eq!(count(&observer, "pgo_trips").await, id);
+    }
+    let rows = (4..=6_i64).map(|id| params! { id });
+    db.execute_many(insert, rows).await.unwrap();
+    assert_eq!(count(&observer, "pgo_trips").await, 6);
+}
+
+#[tokio::test]
+async fn a_transaction_without_a_statement_sends_nothing() {
+    let Some((_, proxy, db)) = behind_proxy(|_| {}).await else { return };
+    db.connect().await.unwrap();
+    let _ = proxy.take_traffic();
+    db.begin().await.unwrap().commit().await.unwrap();
+    db.begin().await.unwrap().rollback().await.unwrap();
+    drop(db.begin().await.unwrap());
+    let conn = db.acquire().await.unwrap();
+    drop(conn.begin().await.unwrap());
+    conn.begin().await.unwrap().commit().await.unwrap();
+    drop(conn);
+    assert_eq!(proxy.take_traffic(), Traffic::default());
+    assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await.unwrap(), 1);
+    let options = TransactionOptions::new().deferrable(true);
+    let error = db.begin_with(options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "what is never right is said at once");
+}
+
+#[tokio::test]
+async fn options_apply_to_the_first_statement() {
+    let Some((_, _proxy, db)) = behind_proxy(|_| {}).await else { return };
+    let strict = TransactionOptions::new().isolation(Isolation::Serializable).read_only(true);
+    let tx = db.begin_with(strict).await.unwrap();
+    let found: (String, String) = tx
+        .fetch_one("SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only')", ())
+        .await
+        .unwrap();
+    assert_eq!(found, ("serializable".into(), "on".into()));
+    tx.rollback().await.unwrap();
+    let tx = db.begin_with(TransactionOptions::new().read_only(true)).await.unwrap();
+    let error = tx.execute("CREATE TABLE pgo_never (id int)", ()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReadOnly);
+}
+
+#[tokio::test]
+async fn first_statements_that_run_together_are_both_in_the_transaction() {
+    let Some((url, proxy, db)) = behind_proxy(|_| {}).await else { return };
+    let observer = table(&url, "pgo_joined").await;
+    let insert = "INSERT INTO pgo_joined VALUES (:id)";
+    for prepared in [false, true] {
+        let tx = db.begin().await.unwrap();
+        let _ = proxy.take_traffic();
+        let one = tx.execute(insert, params! { id: 1_i64 });
+        let two = tx.execute(insert, params! { id: 2_i64 });
+        let (one, two) = tokio::join!(one, two);
+        assert_eq!((one.unwrap().rows_affected(), two.unwrap().rows_affected()), (1, 1));
+        let begins = proxy.take_traffic().count(Direction::Up, b'Q');
+        assert_eq!(begins, 1, "prepared before: {prepared}");
+        tx.rollback().await.unwrap();
+        assert_eq!(count(&observer, "pgo_joined").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_first_statement_that_is_not_prepared_fails_its_transaction() {
+    let Some((url, proxy, db)) = behind_proxy(|_| {}).await else { return };
+    let observer = table(&url, "pgo_failed").await;
+    let wrong = "INSERT INTO pgo_missing VALUES (1)";
+    let tx = db.begin().await.unwrap();
+    let error = tx.execute(wrong, ()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UndefinedTable);
+    let _ = proxy.take_traffic();
+    for _ in 0..2 {
+        let error = tx.execute("INSERT INTO pgo_failed VALUES (1)", ()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TransactionFailed);
+    }
+    assert_eq!(tx.begin().await.unwrap_err().kind(), ErrorKind::TransactionFailed);
+    assert_eq!(tx.commit().await.unwrap_err().kind(), ErrorKind::TransactionFailed);
+    assert_eq!(proxy.take_traffic(), Traffic::default(), "the server never heard of the transaction");
+
+    // Beside one that works.
+    let right = "INSERT INTO pgo_failed VALUES (2)";
+    db.execute(right, ()).await.unwrap();
+    let tx = db.begin().await.unwrap();
+    let (wrong, right) = tokio::join!(tx.execute(wrong, ()), tx.execute(right, ()));
+    assert_eq!(wrong.unwrap_err().kind(), ErrorKind::UndefinedTable);
+    // It was sent before the other's answer came, or was refused.
+    assert!(right.is_ok() || right.is_err_and(|error| error.kind() == ErrorKind::TransactionFailed));
+    assert_eq!(tx.commit().await.unwrap_err().kind(), ErrorKind::TransactionFailed);
+    assert_eq!(count(&observer, "pgo_failed").await, 1);
+    let tx = db.begin().await.unwrap();
+    tx.execute("INSERT INTO pgo_failed VALUES (2)", ()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(count(&observer, "pgo_failed").await, 2, "the next transaction has not failed");
+}
+
+#[tokio::test]
+async fn a_savepoint_or_a_stream_may_come_first() {
+    use futures_util::TryStreamExt;
+    let Some((url, proxy, db)) = behind_proxy(|_| {}).await else { return };
+    let observer = table(&url, "pgo_nested").await;
+    let tx = db.begin().await.unwrap();
+    let _ = proxy.take_traffic();
+    let nested = tx.begin().await.unwrap();
+    assert_eq!(proxy.take_traffic().round_trips, 1, "BEGIN goes with SAVEPOINT");
+    nested.execute("INSERT INTO pgo_nested VALUES (1)", ()).await.unwrap();
+    nested.rollback().await.unwrap();
+    tx.execute("INSERT INTO pgo_nested VALUES (2)", ()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(count(&observer, "pgo_nested").await, 1);
+    let tx = db.begin().await.unwrap();
+    let rows: Vec<_> = tx.iterate::<(i64,)>("DELETE FROM pgo_nested RETURNING id", ()).try_collect().await.unwrap();
+    assert_eq!(rows, [(2,)]);
+    tx.rollback().await.unwrap();
+    let tx = db.begin().await.unwrap();
+    tx.execute_script("DELETE FROM pgo_nested; DELETE FROM pgo_nested").await.unwrap();
+    tx.rollback().await.unwrap();
+    assert_eq!(count(&observer, "pgo_nested").await, 1);
+}
+
+#[tokio::test]
+async fn a_first_statement_is_stopped_behind_its_begin_and_never_with_it() {
+    let limits = |options: &mut PoolOptions| options.close_timeout = Duration::from_millis(400);
+    let Some((url, proxy, db)) = behind_proxy(limits).await else { return };
+    let observer = table(&url, "pgo_stopped").await;
+    let slow = "WITH put AS (INSERT INTO pgo_stopped VALUES (1)) SELECT pg_sleep(:s)";
+    for first in [true, false] {
+        let tx = db.begin().await.unwrap();
+        let started = Instant::now();
+        let call = sql(slow).timeout(Duration::from_millis(100));
+        let error = tx.execute(call, params! { s: 20.0 }).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StatementTimeout, "{error:?}, for the first time: {first}");
+        assert!(started.elapsed() < Duration::from_secs(5));
+        assert!(tx.commit().await.is_err());
+        assert_eq!(count(&observer, "pgo_stopped").await, 0);
+    }
+
+    // As long as BEGIN is not answered no cancel is sent: it could hit BEGIN.
+    let insert = "INSERT INTO pgo_stopped VALUES (2)";
+    db.execute(insert, ()).await.unwrap();
+    proxy.forget_closed();
+    let tx = db.begin().await.unwrap();
+    proxy.set(Mode::Hold);
+    let error = tx.execute(sql(insert).timeout(Duration::from_millis(100)), ()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StatementTimeout);
+    assert_eq!(proxy.ports().len(), 1, "a cancel would have come by a connection of its own");
+    proxy.set(Mode::Pass);
+    assert!(tx.commit().await.is_err());
+    assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await.unwrap(), 1);
+    assert_eq!(count(&observer, "pgo_stopped").await, 1);
+}
+
+/// A proxy that sends the server `other` in place of BEGIN.
+async fn without_begin(url: &DatabaseUrl, other: &'static [u8; 5]) -> DatabaseUrl {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let target = format!("{}:{}", url.host().unwrap(), url.port().unwrap_or(5432));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&target).await.unwrap();
+            tokio::spawn(async move {
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let mut bytes = vec![0; 65_536];
+                while let Ok(n @ 1..) = from_client.read(&mut bytes).await {
+                    if let Some(at) = bytes[..n].windows(5).position(|window| window == b"BEGIN") {
+                        bytes[at..at + 5].copy_from_slice(other);
+                    }
+                    to_server.write_all(&bytes[..n]).await.unwrap();
+                }
+                back.abort();
+            });
+        }
+    });
+    url.with_host("127.0.0.1").unwrap().with_port(port).unwrap().with_option("sslmode", "disable").unwrap()
+}
+
+#[tokio::test]
+async fn a_begin_that_does_not_begin_costs_the_connection_and_is_told() {
+    let Some(url) = url() else { return };
+    let url: DatabaseUrl = url.parse().unwrap();
+    let observer = table(&url, "pgo_odd").await;
+    let insert = "INSERT INTO pgo_odd VALUES (:id)";
+    for (other, kind) in [(b"BEGIX", ErrorKind::Syntax), (b"ABORT", ErrorKind::Internal)] {
+        let db = pool(&without_begin(&url, other).await, |_| {});
+        db.execute(insert, params! { id: 1_i64 }).await.unwrap();
+        let pid = "SELECT pg_backend_pid()";
+        let before: i32 = db.fetch_val(pid, ()).await.unwrap();
+        let tx = db.begin().await.unwrap();
+        let error = tx.execute(insert, params! { id: 2_i64 }).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (kind, Effect::Unknown), "{error:?}");
+        assert!(!error.is_retryable());
+        assert_eq!(tx.execute(insert, params! { id: 3_i64 }).await.unwrap_err().kind(), ErrorKind::Disconnected);
+        assert_eq!(tx.commit().await.unwrap_err().kind(), ErrorKind::Disconnected);
+        assert_ne!(db.fetch_val::<i32>(pid, ()).await.unwrap(), before);
+    }
+    assert_eq!(observer.fetch_val::<i64>("SELECT count(*) FROM pgo_odd WHERE id = 3", ()).await.unwrap(), 0);
+}
