@@ -6,22 +6,24 @@ use databases_core::{Codecs, Column, Columns, Error, ErrorKind, Result, RowBatch
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Row, Statement};
 
-use crate::types::Codec;
+use crate::types::{Changes, Codec};
 
 /// The columns of a result and how each is read; made once per prepared statement.
 #[derive(Debug)]
 pub(crate) struct Plan {
     columns: Arc<Columns>,
     codecs: Box<[Codec]>,
+    changes: Changes,
 }
 
 impl Plan {
-    pub(crate) fn of(statement: &Statement, codecs: &Codecs) -> Arc<Self> {
+    pub(crate) fn of(statement: &Statement, codecs: &Codecs, changes: Changes) -> Arc<Self> {
         let columns = statement.columns();
         let named = columns.iter().map(|column| Column::new(column.name(), column.type_().name()));
         Arc::new(Self {
             columns: Arc::new(Columns::new(named.collect())),
             codecs: columns.iter().map(|column| Codec::of(column.type_(), codecs)).collect(),
+            changes,
         })
     }
 
@@ -84,7 +86,7 @@ impl RowBatch for PgBatch {
         let (Some(codec), Some(named)) = (self.plan.codecs.get(column), self.plan.columns.get(column)) else {
             return Err(outside());
         };
-        codec.decode(named.type_name_ref(), bytes)
+        codec.decode(named.type_name_ref(), bytes, &self.plan.changes)
     }
 
     fn raw(&self, row: usize, column: usize) -> Option<&[u8]> {

@@ -13,6 +13,7 @@ use crate::batch::Plan;
 use crate::encode::{Encoded, Param, check_intervals};
 use crate::formats::Formats;
 use crate::session::Session;
+use crate::types::Changes;
 
 /// A statement that the server has parsed. Dropping the last reference closes it there.
 #[derive(Debug)]
@@ -34,10 +35,16 @@ impl Prepared {
     /// # Errors
     ///
     /// `Internal` if the driver has changed in what it tells of a statement.
-    pub(crate) fn new(statement: Statement, types: &[Type], codecs: &Codecs, formats: &Formats) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        statement: Statement,
+        types: &[Type],
+        codecs: &Codecs,
+        formats: &Formats,
+        changes: Changes,
+    ) -> Result<Arc<Self>> {
         let params: Box<[_]> = statement.params().iter().map(|ty| Param::new(ty, codecs)).collect();
         let has_text = params.iter().any(Param::is_text);
-        let plan = Plan::of(&statement, codecs);
+        let plan = Plan::of(&statement, codecs, changes);
         if plan.in_text().any(|text| text) {
             let unnamed = || Error::new(ErrorKind::Internal, "the driver does not tell the name of its statement");
             formats.insert(&name(&statement).ok_or_else(unnamed)?, plan.in_text());

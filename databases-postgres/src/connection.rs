@@ -1,7 +1,7 @@
 //! One session: statements in, rows out.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use tokio_postgres::{Client, RowStream};
 use crate::batch::PgBatch;
 use crate::cache::{Prepared, Statements};
 use crate::connect::{Cancel, SharedCancel};
-use crate::encode::{Encoded, MAX_MESSAGE_BYTES};
+use crate::encode::{Encoded, MAX_MESSAGE_BYTES, Param};
 use crate::error;
 use crate::session::Session;
 use crate::stream::PgStream;
@@ -51,6 +51,8 @@ pub(crate) struct PgConnection {
     pub(crate) statements: Arc<Statements>,
     pub(crate) deallocations_seen: AtomicU64,
     pub(crate) codecs: Codecs,
+    /// Whether a row has shown that a type is no longer what the driver keeps of it.
+    pub(crate) types_changed: Arc<AtomicBool>,
     cancel: SharedCancel,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -75,6 +77,7 @@ impl PgConnection {
             statements: Arc::new(Statements::new(statement_cache_size)),
             deallocations_seen: AtomicU64::new(0),
             codecs: Codecs::default(),
+            types_changed: Arc::default(),
             cancel: Arc::new(cancel),
             task: Mutex::new(Some(task)),
         }
@@ -134,6 +137,7 @@ impl PgConnection {
     }
 
     async fn bind_known(&self, request: &Request) -> Result<(Arc<Prepared>, Encoded)> {
+        let mut tried = false;
         loop {
             let prepared = self.prepare(&request.sql, &request.args, request.prepared).await?;
             let error = match prepared.encode(&request.args, &self.session) {
@@ -146,26 +150,36 @@ impl PgConnection {
             if error.kind() != ErrorKind::Encode {
                 return Err(error);
             }
-            // Columns may have other types by now than when this was prepared. What never fitted is not kept either.
-            self.statements.remove_all(&request.sql);
-            if !prepared.has_fitted.load(Relaxed) {
+            // Columns and composite types may be others by now than when they were looked up. What never fitted is not kept
+            // either.
+            self.forget(&request.sql).await;
+            if tried || !(prepared.has_fitted.load(Relaxed) || prepared.params.iter().any(Param::is_looked_up)) {
                 return Err(error);
             }
+            tried = true;
         }
     }
 
     /// Whether `error` is about a plan that the server has thrown away, and running again cannot do harm.
-    async fn may_retry(&self, request: &Request, error: &tokio_postgres::Error) -> bool {
-        if !error::is_stale(error) {
+    async fn may_retry(&self, request: &Request, encoded: &Encoded, error: &tokio_postgres::Error) -> bool {
+        if !error::is_stale(error) && !(encoded.has_text() && error::is_misread(error)) {
             return false;
         }
         self.session.guard.error_answered().await;
-        self.statements.remove_all(&request.sql);
-        // A composite type may have been changed as well.
+        self.forget(&request.sql).await;
+        self.session.outside_transaction()
+    }
+
+    /// Prepares `sql` anew the next time, and looks the types up again: a composite type may have been changed as well.
+    pub(crate) async fn forget(&self, sql: &str) {
+        self.statements.remove_all(sql);
+        self.forget_types().await;
+    }
+
+    pub(crate) async fn forget_types(&self) {
         if let Ok(client) = self.client().await {
             client.clear_type_cache();
         }
-        self.session.outside_transaction()
     }
 
     /// Returns when everything that was queued before has been answered.
@@ -243,10 +257,11 @@ async fn pour(
     rows: RowStream,
     prepared: &Prepared,
     sink: &mut dyn RowSink,
+    given: &mut bool,
 ) -> Result<(u64, Result<()>), tokio_postgres::Error> {
     let mut rows = std::pin::pin!(rows);
     let (mut batch, mut bytes) = (Vec::new(), 0);
-    let (mut outcome, mut given) = (Ok(Flow::Continue), false);
+    let mut outcome = Ok(Flow::Continue);
     while let Some(row) = rows.try_next().await? {
         if !matches!(outcome, Ok(Flow::Continue)) {
             continue;
@@ -255,10 +270,10 @@ async fn pour(
         batch.push(row);
         if batch.len() >= BATCH_ROWS || bytes >= BATCH_BYTES {
             outcome = sink.batch(PgBatch::new(prepared.plan.clone(), std::mem::take(&mut batch)));
-            (bytes, given) = (0, true);
+            (bytes, *given) = (0, true);
         }
     }
-    let last = !batch.is_empty() || (!given && !prepared.plan.is_empty());
+    let last = !batch.is_empty() || (!*given && !prepared.plan.is_empty());
     if last && matches!(outcome, Ok(Flow::Continue)) {
         outcome = sink.batch(PgBatch::new(prepared.plan.clone(), batch));
     }
@@ -280,12 +295,14 @@ impl BackendConnection for PgConnection {
         loop {
             let (prepared, encoded) = self.bind(&request).await?;
             let client = self.client().await?;
+            // Whether the sink has had rows, which must not come twice.
+            let mut given = false;
             let mut op = self.session.op();
             op.sending();
             let work = async {
                 if request.wants_rows {
                     let rows = client.query_raw(&prepared.statement, encoded.iter()).await?;
-                    return pour(rows, &prepared, sink).await;
+                    return pour(rows, &prepared, sink, &mut given).await;
                 }
                 let affected = client.execute_raw(&prepared.statement, encoded.iter()).await?;
                 Ok((affected, Ok(())))
@@ -307,8 +324,7 @@ impl BackendConnection for PgConnection {
                 }
                 Err(error) => error,
             };
-            // The plan is checked before the first row, so the sink has had none.
-            if !retried && self.may_retry(&request, &error).await {
+            if !retried && !given && self.may_retry(&request, &encoded, &error).await {
                 op.finish();
                 retried = true;
                 continue;
@@ -354,7 +370,7 @@ impl BackendConnection for PgConnection {
                 }
             };
             drop(client);
-            if !retried && self.may_retry(&request, &error).await {
+            if !retried && self.may_retry(&request, &encoded, &error).await {
                 op.finish();
                 retried = true;
                 continue;

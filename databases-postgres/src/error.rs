@@ -93,6 +93,8 @@ pub(crate) fn from_server(error: &DbError, sql: Option<&str>) -> Error {
         // Outside of a transaction this is prepared again and nobody sees it.
         None if is_changed_result(error) => ours
             .with_hint("a table was changed since the statement was prepared: roll back and run the transaction again"),
+        None if error.routine() == Some("record_recv") => ours
+            .with_hint("a type was changed since the statement was prepared: roll back and run the transaction again"),
         None => ours,
     }
 }
@@ -350,8 +352,15 @@ pub(crate) fn is_stale(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|error| match error.code().code() {
         // The last three: columns have other types than those that the parameters were given when it was prepared.
         "26000" | "42804" | "42883" | "42846" => true,
+        // A type was dropped. The server does not translate what it takes for its own mistake.
+        "XX000" => error.message().starts_with("cache lookup failed for type "),
         _ => is_changed_result(error),
     })
+}
+
+/// Whether the server could not read a text as the type that its parameter had when the statement was prepared.
+pub(crate) fn is_misread(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| matches!(code.code(), "22P02" | "22007" | "22008"))
 }
 
 /// Whether the columns of a prepared statement's result are no longer what they were. One code for much; the routine has

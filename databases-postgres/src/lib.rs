@@ -88,11 +88,12 @@ pub mod __private {
     use tokio_postgres::types::Type;
 
     use crate::encode::{Encoded, Param};
-    use crate::types::Codec;
+    use crate::types::{Changes, Codec};
 
     /// Reads the bytes of a cell.
     pub fn decode(ty: &Type, bytes: &[u8]) -> Result<Value> {
-        Codec::of(ty, &Codecs::default()).decode(&ty.name().into(), bytes).map(ValueRef::to_value)
+        let (codec, name) = (Codec::of(ty, &Codecs::default()), ty.name().into());
+        codec.decode(&name, bytes, &Changes::default()).map(ValueRef::to_value)
     }
 
     /// Writes a parameter.

@@ -13,6 +13,7 @@ use tokio_postgres::Client;
 use crate::cache::Prepared;
 use crate::connection::{PgConnection, affected};
 use crate::encode::Encoded;
+use crate::error;
 use crate::session::Session;
 
 /// How many executions are in flight at most.
@@ -28,6 +29,8 @@ struct InFlight<'a> {
     rows: u64,
     session: &'a Session,
     sql: Arc<str>,
+    /// Whether an error tells that the statement must be prepared anew.
+    stale: bool,
 }
 
 impl<'a> InFlight<'a> {
@@ -52,6 +55,7 @@ impl<'a> InFlight<'a> {
                 Ok(())
             }
             Err(error) => {
+                self.stale = error::is_stale(&error);
                 // The rest fails too, or is undone by the caller; its answers are read either way.
                 while let Some(rest) = self.queue.front_mut() {
                     _ = rest.as_mut().await;
@@ -83,11 +87,17 @@ pub(crate) async fn run_many(connection: &PgConnection, requests: &mut dyn Reque
         let client = connection.client().await.map_err(|error| at(error, index))?;
         op.sending();
         let (session, sql) = (&*connection.session, request.sql.clone());
-        let mut flight = InFlight { queue: VecDeque::new(), index, rows: 0, session, sql };
+        let mut flight = InFlight { queue: VecDeque::new(), index, rows: 0, session, sql: sql.clone(), stale: false };
         let result = round(&client, &prepared, &mut flight, (request, encoded), requests).await;
         op.finish();
         rows += flight.rows;
         index = flight.index;
+        let stale = flight.stale;
+        drop(flight);
+        drop(client);
+        if stale {
+            connection.forget(&sql).await;
+        }
         next = result?;
     }
     Ok(rows)
@@ -117,15 +127,12 @@ async fn round<'a>(
             .await;
         match pull(requests, index + 1) {
             Ok(Some(next)) if next.sql == sql && prepared.serves(&next.args) => {
-                encoded = match prepared.encode(&next.args, flight.session) {
-                    Ok(encoded) => encoded,
-                    Err(error) => {
-                        // An earlier row's error goes first.
-                        flight.drain().await?;
-                        return Err(at(error, index + 1));
-                    }
+                let Ok(bytes) = prepared.encode(&next.args, flight.session) else {
+                    // An earlier row's error goes first. Then this one is told, or the statement prepared again.
+                    flight.drain().await?;
+                    return Ok(Some(next));
                 };
-                request = next;
+                (request, encoded) = (next, bytes);
             }
             Ok(next) => {
                 flight.drain().await?;

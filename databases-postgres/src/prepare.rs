@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use databases_core::backend::{BackendConnection as _, placeholder_mismatch};
 use databases_core::sql::{Dialect, native_placeholders};
@@ -21,6 +21,7 @@ use tokio_postgres::types::Type;
 use crate::cache::{Entry, Prepared, key};
 use crate::connection::PgConnection;
 use crate::encode::Param;
+use crate::types::Changes;
 
 const SAVEPOINT: &str = "SAVEPOINT _databases_prepare";
 const RELEASE: &str = "RELEASE SAVEPOINT _databases_prepare";
@@ -30,6 +31,10 @@ impl PgConnection {
     /// The statement for `sql` with `args`, from the cache or prepared now.
     pub(crate) async fn prepare(&self, sql: &Arc<str>, args: &[Arg], keep: bool) -> Result<Arc<Prepared>> {
         self.forget_deallocated();
+        if self.types_changed.load(Relaxed) && self.types_changed.swap(false, Relaxed) {
+            self.statements.clear();
+            self.forget_types().await;
+        }
         let known = if keep { self.statements.get(sql) } else { None };
         let first = match known {
             Some(Entry::Ready(prepared)) => return self.suit(sql, args, keep, prepared).await,
@@ -217,6 +222,7 @@ impl PgConnection {
         }
         let (sql, session, client) = (sql.clone(), self.session.clone(), self.client.clone());
         let (statements, codecs) = (keep.then(|| self.statements.clone()), self.codecs.clone());
+        let changed = self.types_changed.clone();
         let preparing = session.preparing();
         let task = tokio::spawn(async move {
             let _preparing = preparing;
@@ -236,7 +242,8 @@ impl PgConnection {
             };
             match result {
                 Ok(statement) => {
-                    let prepared = Prepared::new(statement, &types, &codecs, &session.guard.formats)?;
+                    let prepared =
+                        Prepared::new(statement, &types, &codecs, &session.guard.formats, Changes::telling(&changed))?;
                     if let Some(statements) = statements {
                         statements.insert(key(&sql, &types), Entry::Ready(prepared.clone()));
                     }

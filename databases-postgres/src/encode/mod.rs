@@ -39,6 +39,11 @@ impl Param {
         Self { codec: Codec::of(ty, codecs), ty: ty.clone() }
     }
 
+    /// Whether the server was asked what this type is, which can change.
+    pub(crate) fn is_looked_up(&self) -> bool {
+        Type::from_oid(self.ty.oid()).is_none()
+    }
+
     /// Whether this is text: what the server also says of a parameter that it knows nothing of, and what it casts
     /// values of every type to in an assignment.
     pub(crate) fn is_text(&self) -> bool {
@@ -89,6 +94,11 @@ impl Encoded {
             }
         }
         Ok(encoded)
+    }
+
+    /// Whether the server is to read one of the values from its text.
+    pub(crate) fn has_text(&self) -> bool {
+        self.slots.iter().any(|slot| matches!(slot.format, Format::Text))
     }
 
     /// The bytes of all parameters.

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use tokio_postgres::types::{Field, Kind};
 
 use super::*;
+use crate::types::Changes;
 
 fn value(value: Value) -> Arg {
     let kind = value.kind();
@@ -22,7 +23,7 @@ fn round(ty: &Type, v: Value) -> Value {
     let (bytes, binary) = bytes(ty, v).unwrap_or_else(|error| panic!("{ty}: {error}"));
     assert!(binary, "{ty}");
     let bytes = bytes.unwrap();
-    Codec::of(ty, &Codecs::default()).decode(&ty.name().into(), &bytes).unwrap().to_value()
+    Codec::of(ty, &Codecs::default()).decode(&ty.name().into(), &bytes, &Changes::default()).unwrap().to_value()
 }
 
 fn decimal(text: &str) -> Value {

@@ -11,6 +11,7 @@ mod reader;
 mod scalar;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use databases_core::{Codecs, Result, TypeCodec, TypeName, ValueKind, ValueRef};
 use tokio_postgres::types::{Kind, Type};
@@ -89,6 +90,28 @@ pub(crate) struct Element {
     pub(crate) oid: u32,
 }
 
+/// Where reading a value shows that a composite type is no longer what it was when it was looked up.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// What a connection is told.
+    told: Arc<AtomicBool>,
+    /// Rows may be read again long after: it is told once.
+    noted: AtomicBool,
+}
+
+impl Changes {
+    pub(crate) fn telling(told: &Arc<AtomicBool>) -> Self {
+        Self { told: told.clone(), noted: AtomicBool::new(false) }
+    }
+
+    #[cold]
+    fn note(&self) {
+        if !self.noted.swap(true, Relaxed) {
+            self.told.store(true, Relaxed);
+        }
+    }
+}
+
 impl Codec {
     pub(crate) fn of(ty: &Type, codecs: &Codecs) -> Self {
         Builder { codecs, parts: 0 }.codec(ty, 0)
@@ -139,9 +162,14 @@ impl Codec {
     }
 
     /// Reads a value that is not NULL.
-    pub(crate) fn decode<'a>(&self, type_name: &'a TypeName, bytes: &'a [u8]) -> Result<ValueRef<'a>> {
+    pub(crate) fn decode<'a>(
+        &self,
+        type_name: &'a TypeName,
+        bytes: &'a [u8],
+        changes: &Changes,
+    ) -> Result<ValueRef<'a>> {
         if self.is_nested() {
-            let mut decoder = Decoder { type_name, room: Room::of(bytes), depth: 0 };
+            let mut decoder = Decoder { type_name, room: Room::of(bytes), depth: 0, changes };
             return Ok(ValueRef::Array(Box::new(decoder.nested(self, bytes)?)));
         }
         if let Self::Literal(items) = self {

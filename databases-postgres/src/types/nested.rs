@@ -6,7 +6,7 @@ use databases_core::{Array, Codecs, Error, ErrorKind, Result, TypeName, Value, V
 use tokio_postgres::types::Type;
 
 use super::reader::{Reader, Room, malformed, utf8};
-use super::{Codec, Element, MAX_DEPTH};
+use super::{Changes, Codec, Element, MAX_DEPTH};
 
 /// The server's own limit.
 pub(crate) const MAX_DIMENSIONS: usize = 6;
@@ -25,6 +25,7 @@ pub(super) struct Decoder<'a> {
     pub(super) room: Room,
     /// How deep the value is nested so far: a record says itself what is in it.
     pub(super) depth: usize,
+    pub(super) changes: &'a Changes,
 }
 
 impl Decoder<'_> {
@@ -38,8 +39,8 @@ impl Decoder<'_> {
             Codec::Array(element) => self.array(&element.codec, bytes),
             Codec::Range(element) => self.range(&element.codec, bytes),
             Codec::Multirange(element) => self.multirange(&element.codec, bytes),
-            Codec::Composite(fields) => self.record(fields, bytes),
-            Codec::Record => self.record(&[], bytes),
+            Codec::Composite(fields) => self.record(Some(fields), bytes),
+            Codec::Record => self.record(None, bytes),
             Codec::Hstore => self.hstore(bytes),
             _ => Err(malformed()),
         };
@@ -147,18 +148,26 @@ impl Decoder<'_> {
 
     /// Reads a record whose fields are declared, as far as what it says of itself agrees with that: a composite type may
     /// have been changed since it was looked up.
-    fn record(&mut self, declared: &[Element], bytes: &[u8]) -> Result<Array> {
+    fn record(&mut self, declared: Option<&[Element]>, bytes: &[u8]) -> Result<Array> {
         let mut bytes = Reader(bytes);
         // A type and a length.
         let count = bytes.count(8)?;
         self.room.take_items(count)?;
+        if declared.is_some_and(|declared| declared.len() != count) {
+            self.changes.note();
+        }
         let mut fields = Vec::with_capacity(count);
         for index in 0..count {
             let oid = u32::from_be_bytes(bytes.take()?);
             let field = bytes.item()?;
-            let value = match declared.get(index) {
+            let value = match declared.and_then(|declared| declared.get(index)) {
                 Some(element) if element.oid == oid => self.item(&element.codec, field)?,
-                _ => self.item(&built_in(index, oid)?, field)?,
+                _ => {
+                    if declared.is_some() {
+                        self.changes.note();
+                    }
+                    self.item(&built_in(index, oid, declared.is_some())?, field)?
+                }
             };
             fields.push(value);
         }
@@ -184,8 +193,8 @@ impl Decoder<'_> {
     }
 }
 
-/// The codec of a field that nobody has declared.
-fn built_in(index: usize, oid: u32) -> Result<Codec> {
+/// The codec of a field that nobody has declared, of a record without a type or a composite type that has been changed.
+fn built_in(index: usize, oid: u32, changed: bool) -> Result<Codec> {
     let ty = Type::from_oid(oid);
     if let Some(ty) = &ty {
         let codec = Codec::of(ty, &Codecs::default());
@@ -194,6 +203,10 @@ fn built_in(index: usize, oid: u32) -> Result<Codec> {
         }
     }
     let name = ty.map_or_else(|| format!("the type with the oid {oid}"), |ty| ty.name().to_owned());
+    if changed {
+        let message = format!("field {index} of a composite type that was changed since it was looked up is of {name}");
+        return Err(Error::new(ErrorKind::Decode, message).with_hint("the next statement looks it up again"));
+    }
     let message = format!("field {index} of a record without a type is of {name}, which cannot be read in there");
     Err(Error::new(ErrorKind::Decode, message).with_hint("cast the field or the record to text in SQL"))
 }

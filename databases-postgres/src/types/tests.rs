@@ -32,7 +32,7 @@ static TYPES: LazyLock<Vec<Type>> = LazyLock::new(|| {
 });
 
 fn decode<'a>(ty: &Type, name: &'a TypeName, bytes: &'a [u8]) -> Result<ValueRef<'a>> {
-    Codec::of(ty, &CODECS()).decode(name, bytes)
+    Codec::of(ty, &CODECS()).decode(name, bytes, &Changes::default())
 }
 
 fn sequence(items: Vec<Value>, kind: ValueKind) -> Value {
@@ -58,7 +58,7 @@ fn bytes_that_are_no_value_are_errors() {
         (Codec::Numeric, b"\0\0\0\0\x12\x34\0\0"),
         (Codec::Char, b"ab"),
     ] {
-        let error = codec.decode(&"t".into(), bytes).map(ValueRef::to_value).unwrap_err();
+        let error = codec.decode(&"t".into(), bytes, &Changes::default()).map(ValueRef::to_value).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Decode, "{codec:?} {bytes:?}");
     }
 }
@@ -179,7 +179,9 @@ fn what_would_take_far_more_memory_than_its_bytes_is_refused() {
 #[test]
 fn a_zero_of_any_weight_is_small() {
     let bytes = [&b"\0\0"[..], &i16::MAX.to_be_bytes(), &[0; 4]].concat();
-    let Ok(ValueRef::Decimal(zero)) = Codec::Numeric.decode(&"numeric".into(), &bytes) else { panic!("a decimal") };
+    let Ok(ValueRef::Decimal(zero)) = Codec::Numeric.decode(&"numeric".into(), &bytes, &Changes::default()) else {
+        panic!("a decimal")
+    };
     assert_eq!(zero.as_str(), "0");
 }
 
