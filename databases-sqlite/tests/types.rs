@@ -299,7 +299,7 @@ async fn values_without_a_form_are_refused_and_nothing_is_stored() {
         (Value::UInt(1 << 63), "the integer is above 9223372036854775807, the largest of SQLite"),
         (Value::Decimal(decimal("9223372036854775808")), "SQLite's numbers cannot hold this decimal exactly"),
         (Value::Decimal(decimal("0.1234567890123456789")), "SQLite's numbers cannot hold this decimal exactly"),
-        (Value::Decimal(Decimal::nan()), "SQLite's numbers cannot hold this decimal exactly"),
+        (Value::Decimal(Decimal::nan()), "a decimal NaN has no form in SQLite, which has no NaN"),
         (Value::Date(Date::INFINITY), "an infinite date has no form in SQLite"),
         (Value::Interval(Interval::INFINITY), "an infinite interval has no form in SQLite"),
         (range.into_value(), "SQLite has no ranges"),
