@@ -124,6 +124,7 @@ macro_rules! conformance {
             types::timestamp_round_trips_with_microseconds [FullSql];
             types::a_timestamp_is_the_same_instant_in_sql [FullSql];
             types::now_of_the_server_is_now [FullSql];
+            types::an_interval_in_a_text_column_reads_back [FullSql];
             types::uuid_round_trips [];
             types::json_round_trips [];
             types::a_number_out_of_range_is_an_error_and_nothing_is_stored [FullSql];
