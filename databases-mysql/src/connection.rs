@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use databases_core::backend::{
 use databases_core::sql::{Dialect, split_script};
 use databases_core::{Effect, Error, ErrorKind, Result, RowBatch, TransactionOptions};
 use futures_util::FutureExt;
+use futures_util::future::CatchUnwind;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
 use tokio::runtime::Handle;
@@ -27,6 +29,13 @@ use crate::options::Options;
 use crate::session::{BATCH_ROWS, Session, Take};
 use crate::shared::Shared;
 use crate::stream;
+
+/// `work` on the driver, whose panic is `Err`: it panics at some answers that no server gives.
+///
+/// The connection is somewhere in the protocol then, as behind a call that was dropped (see [`Operation::end`]).
+pub(crate) fn caught<F: Future>(work: F) -> CatchUnwind<AssertUnwindSafe<F>> {
+    AssertUnwindSafe(work).catch_unwind()
+}
 
 /// How long a side connection may take to stop a statement.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,9 +56,9 @@ impl Killer {
             side.disconnect().await?;
             outcome
         };
-        match tokio::time::timeout(KILL_TIMEOUT, stop).await {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => {
+        match tokio::time::timeout(KILL_TIMEOUT, caught(stop)).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(fault))) => {
                 let code = error::server_code(&fault);
                 tracing::debug!(
                     connection_id = self.id,
@@ -57,7 +66,9 @@ impl Killer {
                     "a dropped statement could not be stopped at the server"
                 );
             }
-            Err(_) => tracing::debug!(connection_id = self.id, "stopping a dropped statement took too long"),
+            Ok(Err(_)) | Err(_) => {
+                tracing::debug!(connection_id = self.id, "stopping a dropped statement took too long or failed");
+            }
         }
     }
 }
@@ -101,6 +112,13 @@ impl Operation {
         }
         self.finished = true;
     }
+
+    /// Ends with what became of the work on the session. After a panic it is dropped unfinished.
+    pub(crate) fn end<T>(self, outcome: std::thread::Result<Result<T>>) -> Result<T> {
+        let outcome = outcome.map_err(|_| error::unreadable(None))?;
+        self.finish();
+        outcome
+    }
 }
 
 impl Drop for Operation {
@@ -134,7 +152,7 @@ impl Drop for Operation {
 /// Drops a connection that is somewhere in the protocol. The driver would read its results to the end first; a call
 /// that was begun and dropped makes it close the socket instead.
 fn sever(mut conn: Conn) {
-    let _ = conn.ping().now_or_never();
+    let _ = caught(conn.ping()).now_or_never();
 }
 
 /// Tells the connection when the runtime that serves its socket has gone.
@@ -169,11 +187,15 @@ impl Connection {
     /// Connects with `opts`, which is `options` with the addresses, and sets the session up.
     pub(crate) async fn open(opts: Opts, options: &Options) -> Result<Self> {
         let at = options.at();
-        let fault = |fault| error::connect(fault, &at);
-        let conn = Conn::new(opts.clone()).await.map_err(fault)?;
-        let killer = Killer { opts, id: conn.id() };
         let shared = Arc::new(Shared::default());
-        let (session, info) = Session::open(conn, options, shared.clone()).await.map_err(fault)?;
+        let open = async {
+            let conn = Conn::new(opts.clone()).await?;
+            let id = conn.id();
+            Session::open(conn, options, shared.clone()).await.map(|(session, info)| (session, info, id))
+        };
+        let opened = caught(open).await.map_err(|_| error::unreadable(Some(&at)))?;
+        let (session, info, id) = opened.map_err(|fault| error::connect(fault, &at))?;
+        let killer = Killer { opts, id };
         let (alive, gone) = oneshot::channel::<()>();
         let sentinel = Sentinel(shared.clone());
         tokio::spawn(async move {
@@ -195,9 +217,8 @@ impl Connection {
 
     async fn command(&self, sql: &str) -> Result<()> {
         let mut operation = self.begin().await?;
-        let outcome = operation.session().command(sql).await;
-        operation.finish();
-        outcome
+        let outcome = caught(operation.session().command(sql)).await;
+        operation.end(outcome)
     }
 
     async fn start(&self, options: &TransactionOptions) -> Result<()> {
@@ -218,9 +239,8 @@ impl Connection {
             sql = format!("SET TRANSACTION ISOLATION LEVEL {}; ", isolation.as_sql());
         }
         sql.push_str(if options.is_read_only() { "START TRANSACTION READ ONLY" } else { "START TRANSACTION" });
-        let outcome = operation.session().command(&sql).await;
-        operation.finish();
-        outcome?;
+        let outcome = caught(operation.session().command(&sql)).await;
+        operation.end(outcome)?;
         self.expect_transaction(true, "START TRANSACTION")
     }
 
@@ -231,9 +251,8 @@ impl Connection {
             return Err(Error::new(ErrorKind::TransactionEnded, "the server had already ended the transaction"));
         }
         // Whatever `completion_type` says.
-        let outcome = operation.session().command("COMMIT AND NO CHAIN NO RELEASE").await;
-        operation.finish();
-        outcome.map_err(|error| {
+        let outcome = caught(operation.session().command("COMMIT AND NO CHAIN NO RELEASE")).await;
+        operation.end(outcome).map_err(|error| {
             if error.kind() == ErrorKind::Disconnected && error.effect() != Effect::NotSent {
                 error.with_kind(ErrorKind::CommitOutcomeUnknown).with_effect(Effect::Unknown).context("COMMIT")
             } else {
@@ -249,9 +268,8 @@ impl Connection {
             operation.finish();
             return Ok(());
         }
-        let outcome = operation.session().command("ROLLBACK AND NO CHAIN NO RELEASE").await;
-        operation.finish();
-        outcome?;
+        let outcome = caught(operation.session().command("ROLLBACK AND NO CHAIN NO RELEASE")).await;
+        operation.end(outcome)?;
         self.expect_transaction(false, "ROLLBACK")
     }
 
@@ -286,8 +304,12 @@ impl BackendConnection for Connection {
     async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
         let mut operation = self.begin().await?;
         let mut take = TakeAll::new(request.wants_rows.then_some(sink));
-        let outcome = operation.session().execute(request, &mut take).await;
-        operation.finish();
+        let outcome = caught(operation.session().execute(request, &mut take)).await;
+        let outcome = match outcome {
+            // Not the driver's panic: what is made of rows is the caller's.
+            Err(panic) if take.in_sink => resume_unwind(panic),
+            outcome => operation.end(outcome),
+        };
         take.end(outcome)
     }
 
@@ -298,7 +320,10 @@ impl BackendConnection for Connection {
         let mut index = 0;
         while let Some(request) = requests.next() {
             let done = match request {
-                Ok(request) => operation.session().execute(request, &mut TakeAll::new(None)).await,
+                Ok(request) => match caught(operation.session().execute(request, &mut TakeAll::new(None))).await {
+                    Ok(done) => done,
+                    Err(_) => return Err(error::unreadable(None).with_batch_index(index)),
+                },
                 Err(error) => Err(error),
             };
             match done {
@@ -325,9 +350,8 @@ impl BackendConnection for Connection {
             return Ok(());
         }
         let mut operation = self.begin().await?;
-        let outcome = operation.session().script(&sql).await;
-        operation.finish();
-        outcome
+        let outcome = caught(operation.session().script(&sql)).await;
+        operation.end(outcome)
     }
 
     async fn open_stream(&self, request: Request) -> Result<Box<dyn RowBatches>> {
@@ -357,8 +381,8 @@ impl BackendConnection for Connection {
             self.line.shared.enter();
             let mut operation = Operation { line: self.line.clone(), session: Some(session), finished: false };
             // An error has broken the connection, which is how it is told.
-            let _ = operation.session().refresh_if_stale().await;
-            operation.finish();
+            let outcome = caught(operation.session().refresh_if_stale()).await;
+            let _ = operation.end(outcome);
         } else if let Some(conn) = session.take() {
             sever(conn);
         }
@@ -366,16 +390,14 @@ impl BackendConnection for Connection {
 
     async fn reset(&self) -> Result<bool> {
         let mut operation = self.begin().await?;
-        let outcome = operation.session().reset().await;
-        operation.finish();
-        outcome
+        let outcome = caught(operation.session().reset()).await;
+        operation.end(outcome)
     }
 
     async fn ping(&self) -> Result<()> {
         let mut operation = self.begin().await?;
-        let outcome = operation.session().ping().await;
-        operation.finish();
-        outcome
+        let outcome = caught(operation.session().ping()).await;
+        operation.end(outcome)
     }
 
     async fn server_info(&self) -> Result<ServerInfo> {
@@ -384,12 +406,14 @@ impl BackendConnection for Connection {
 
     async fn native(&self) -> Result<Box<dyn NativeConnection + '_>> {
         let mut operation = self.begin().await?;
-        let outcome = operation.session().close_statements().await;
-        if let Err(error) = outcome {
-            operation.finish();
-            return Err(error);
+        match caught(operation.session().close_statements()).await {
+            Ok(Ok(())) => Ok(Box::new(Native { operation: Some(operation) })),
+            Ok(Err(error)) => {
+                operation.finish();
+                Err(error)
+            }
+            Err(_) => Err(error::unreadable(None)),
         }
-        Ok(Box::new(Native { operation: Some(operation) }))
     }
 
     fn native_type(&self) -> &'static str {
@@ -404,7 +428,7 @@ impl BackendConnection for Connection {
         if was_broken {
             sever(conn);
         } else {
-            let _ = conn.disconnect().await;
+            let _ = caught(conn.disconnect()).await;
         }
     }
 }
@@ -413,11 +437,13 @@ impl BackendConnection for Connection {
 struct TakeAll<'a> {
     sink: Option<&'a mut dyn RowSink>,
     error: Option<Error>,
+    /// Whether the sink has rows in hand, so that a panic is its own.
+    in_sink: bool,
 }
 
 impl<'a> TakeAll<'a> {
     fn new(sink: Option<&'a mut dyn RowSink>) -> Self {
-        Self { sink, error: None }
+        Self { sink, error: None, in_sink: false }
     }
 
     /// The sink's error counts only where the server has none.
@@ -440,7 +466,10 @@ impl Take for TakeAll<'_> {
 
     async fn take(&mut self, batch: Arc<dyn RowBatch>) {
         let Some(sink) = &mut self.sink else { return };
-        match sink.batch(batch) {
+        self.in_sink = true;
+        let taken = sink.batch(batch);
+        self.in_sink = false;
+        match taken {
             Ok(Flow::Continue) => {}
             Ok(Flow::Stop) => self.sink = None,
             Err(error) => {
@@ -482,8 +511,8 @@ impl Drop for Native {
         match Handle::try_current() {
             // The session is busy until its state is known again.
             Ok(runtime) => drop(runtime.spawn(async move {
-                let _ = operation.session().refresh_if_stale().await;
-                operation.finish();
+                let outcome = caught(operation.session().refresh_if_stale()).await;
+                let _ = operation.end(outcome);
             })),
             // The next call asks.
             Err(_) => operation.finish(),

@@ -98,6 +98,17 @@ pub(crate) fn disconnected(message: &str) -> Error {
     Error::new(ErrorKind::Disconnected, message).with_effect(Effect::NotSent)
 }
 
+/// The driver panicked at what the server sent, while it connected to the server `at` a place or later.
+pub(crate) fn unreadable(at: Option<&str>) -> Error {
+    match at {
+        Some(at) => Error::new(ErrorKind::Connect, format!("the driver cannot read the answer of the server at {at}")),
+        None => Error::new(
+            ErrorKind::Disconnected,
+            "the driver cannot read the server's answer; the connection is given up",
+        ),
+    }
+}
+
 /// `at` is where an attempt to connect went.
 fn from_driver(error: mysql_async::Error, at: Option<&str>) -> Error {
     use mysql_async::Error as Driver;
@@ -164,7 +175,11 @@ fn from_server(server: &ServerError, about: About<'_>) -> Error {
     let kind = kind_of(server.code);
     let said = Said::read(server.code, &server.message, about);
     let message = text(kind, server, &said);
-    let mut error = Error::new(kind, message).with_code(server.code.to_string()).with_detail(server.message.clone());
+    let is_said = message == server.message;
+    let mut error = Error::new(kind, message).with_code(server.code.to_string());
+    if !is_said {
+        error = error.with_detail(server.message.clone());
+    }
     if let Some(near) = near(server) {
         error = error.with_native_position(NativePosition::Near(near.to_owned()));
     }
@@ -439,9 +454,9 @@ fn last_part(name: &str) -> String {
     name.rsplit('.').next().unwrap_or(name).to_owned()
 }
 
-/// At most 200 characters of a message.
+/// At most as much of a message as a server makes of one (`MYSQL_ERRMSG_SIZE`).
 fn shorten(message: &str) -> String {
-    const LONGEST: usize = 200;
+    const LONGEST: usize = 512;
     match message.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &message[..end]),
         None => message.to_owned(),
@@ -542,6 +557,16 @@ mod tests {
         assert_eq!(unknown.to_string(), "no such function `app.nope`");
         let other = error(9999, "something with 'secret'");
         assert_eq!(other.to_string(), "the server refused the statement (error 9999, SQLSTATE HY000)");
+    }
+
+    #[test]
+    fn the_detail_does_not_repeat_what_the_message_says() {
+        let message = "You have an error in your SQL syntax; check the manual that corresponds to your MariaDB server \
+                       version for the right syntax to use near 'SELECTED * FROM t' at line 1";
+        let syntax = error(1064, message);
+        assert_eq!((&*syntax.to_string(), syntax.detail()), (message, None));
+        let long = error(1064, &"x".repeat(10_000));
+        assert!(long.to_string().len() < 1_000 && long.detail().is_some_and(|detail| detail.len() == 10_000));
     }
 
     #[test]

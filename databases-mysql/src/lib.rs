@@ -58,7 +58,7 @@
 //! | Value | Bound as |
 //! |---|---|
 //! | decimal, date, uuid, json | text, which the column reads |
-//! | interval | TIME, a day being 24 hours; with months, or beyond 838:59:59: an error |
+//! | interval | TIME; with days or months, which it does not have, or beyond 838:59:59: an error |
 //! | NaN, infinities, years before 1 and after 9999 | an error |
 //! | arrays, maps, ranges, records | an error: bind JSON, or use `list(..)` behind IN |
 //!

@@ -14,7 +14,7 @@ use futures_util::future::{Either, select};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::connection::Operation;
+use crate::connection::{Operation, caught};
 use crate::error;
 use crate::session::Take;
 
@@ -59,7 +59,7 @@ async fn serve(
     let mut take = Send { sender: sender.clone(), ready: Some(ready) };
     let mut dropped = false;
     let outcome = {
-        let read = pin!(operation.session().execute(request, &mut take));
+        let read = pin!(caught(operation.session().execute(request, &mut take)));
         match select(read, pin!(sender.closed())).await {
             Either::Left((outcome, _)) => Some(outcome),
             Either::Right(((), mut read)) => {
@@ -76,13 +76,13 @@ async fn serve(
     };
     // Without an outcome the operation is dropped unfinished, which gives the connection up.
     let Some(outcome) = outcome else { return };
-    if dropped {
+    if dropped && outcome.is_ok() {
         // Takes the kill that came too late for the statement, and tells whether the transaction goes on.
-        operation.session().ask_state().await;
-        return operation.finish();
+        let asked = caught(operation.session().ask_state()).await;
+        let _ = operation.end(asked.map(Ok));
+        return;
     }
-    operation.finish();
-    match (outcome, take.ready.take()) {
+    match (operation.end(outcome), take.ready.take()) {
         (Err(error), Some(ready)) => drop(ready.send(Err(error))),
         (outcome, ready) => {
             if let Some(ready) = ready {

@@ -14,7 +14,6 @@ use crate::options::ZeroDates;
 /// The character set of bytes.
 const BINARY: u16 = 63;
 const MICROS_PER_SECOND: i64 = 1_000_000;
-const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 /// 838:59:59, the end of TIME on MySQL.
 /// <https://dev.mysql.com/doc/refman/9.4/en/time.html>
 const LAST_TIME: i64 = (838 * 3600 + 59 * 60 + 59) * MICROS_PER_SECOND;
@@ -86,14 +85,17 @@ fn span(value: Interval, last_time: i64) -> Result<i64> {
         return Err(no_form("infinite spans of time", "bind NULL"));
     }
     if value.months != 0 {
-        let hint = "bind a number and write INTERVAL :n MONTH in the statement";
+        let hint = "bind a number and write INTERVAL :n MONTH in the statement, or the span's text for a text column";
         return Err(no_form("spans of months, only TIME", hint));
     }
-    let days = i64::from(value.days).checked_mul(MICROS_PER_DAY);
-    match days.and_then(|days| days.checked_add(value.micros)) {
-        Some(micros) if (-last_time..=last_time).contains(&micros) => Ok(micros),
-        _ => Err(no_form("spans of time beyond 838:59:59", "bind a number of seconds")),
+    if value.days != 0 {
+        let hint = "bind hours where a day is to be 24 of them, or the span's text for a text column";
+        return Err(no_form("spans of days, only TIME", hint));
     }
+    if !(-last_time..=last_time).contains(&value.micros) {
+        return Err(no_form("spans of time beyond 838:59:59", "bind a number of seconds"));
+    }
+    Ok(value.micros)
 }
 
 fn bind_time(micros: i64) -> Value {
@@ -465,6 +467,7 @@ mod tests {
             Ours::Float(f64::INFINITY),
             Ours::Decimal(Decimal::nan()),
             Ours::Interval(Interval::new(1, 0, 0)),
+            Ours::Interval(Interval::new(0, 1, -86_400_000_000)),
         ];
         values.extend(far.ok().map(Ours::Date));
         for value in values {

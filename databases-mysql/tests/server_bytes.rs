@@ -1,20 +1,27 @@
-//! Bytes of a server, damaged at random, over loopback: no hang, and typed errors. The driver panics on some of them; that
-//! must stay a panic of the one call, or of a task of ours, and never reach another connection.
+//! Bytes of a server, damaged at random and on purpose, over loopback: no hang, no panic, and typed errors. The driver panics
+//! on some of them, which costs their connection and no more.
 
 mod common;
 #[path = "../../tests/support/replay.rs"]
 mod replay;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use common::{Conn, Rows, connect_to, request};
 use databases_core::backend::{Status, TransactionCommand as Tx};
 use databases_core::url::DatabaseUrl;
-use databases_core::{ErrorKind, Params, Result, TransactionOptions, params};
+use databases_core::{
+    Effect, ErrorKind, Executor, FromRow, Params, Pool, PoolConfig, Result, Row, TransactionOptions, params,
+};
+use databases_mysql::MySql;
 use futures_util::FutureExt as _;
+use futures_util::StreamExt as _;
 use replay::{Random, Session, damage, record, say};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Packets of the client.
 fn asked(sent: &[u8]) -> usize {
@@ -71,7 +78,7 @@ struct Counts {
     refused: u64,
     broke: u64,
     worked: u64,
-    panicked: u64,
+    unreadable: u64,
 }
 
 /// One session, damaged by `seed`; 0 leaves it whole.
@@ -84,31 +91,26 @@ async fn try_session(url: &DatabaseUrl, recorded: &Session, seed: u64, counts: &
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = at(url, listener.local_addr().unwrap().port());
     let client = async {
-        // The pool catches it in the same way while it connects.
-        let conn = match AssertUnwindSafe(connect_to(&url)).catch_unwind().await {
-            Ok(Ok(conn)) => conn,
-            Ok(Err(error)) => {
+        let conn = match connect_to(&url).await {
+            Ok(conn) => conn,
+            Err(error) => {
                 assert_ne!(error.kind(), ErrorKind::Internal, "seed {seed}: {error:?}");
                 counts.refused += 1;
                 return;
             }
-            Err(_) => {
-                counts.panicked += 1;
-                return;
-            }
         };
-        match AssertUnwindSafe(talk(&conn)).catch_unwind().await {
-            Ok(Ok(())) => counts.worked += 1,
-            Ok(Err(error)) => {
+        match talk(&conn).await {
+            Ok(()) => counts.worked += 1,
+            Err(error) => {
                 assert!(seed > 0, "the session as it was recorded: {error:?}");
                 // A server that says that it did something else than it was told is nobody else's fault.
                 let says_so = error.to_string().starts_with("the server reports");
                 assert!(error.kind() != ErrorKind::Internal || says_so, "seed {seed}: {error:?}");
                 counts.broke += 1;
-            }
-            Err(_) => {
-                counts.panicked += 1;
-                assert_eq!(conn.status(), Status::Broken, "seed {seed}: nobody gets what a panic has left");
+                if error.to_string().contains(UNREADABLE) {
+                    counts.unreadable += 1;
+                    assert_eq!(conn.status(), Status::Broken, "seed {seed}: nobody gets what a panic has left");
+                }
             }
         }
         conn.close().await;
@@ -132,8 +134,135 @@ async fn damaged_sessions_end_in_typed_errors_or_cost_their_connection() {
     });
     let counts = futures_util::future::join_all(lanes).await;
     let sum = |of: fn(&Counts) -> u64| counts.iter().map(of).sum::<u64>();
-    let (refused, broke, worked, panicked) =
-        (sum(|c| c.refused), sum(|c| c.broke), sum(|c| c.worked), sum(|c| c.panicked));
-    println!("{sessions} sessions: {refused} refused, {broke} broke, {worked} worked, {panicked} panics of the driver");
+    let (refused, broke, worked, unreadable) =
+        (sum(|c| c.refused), sum(|c| c.broke), sum(|c| c.worked), sum(|c| c.unreadable));
+    println!(
+        "{sessions} sessions: {refused} refused, {broke} broke, {worked} worked; {unreadable} panics of the driver"
+    );
     assert!(refused > 0 && broke > 0 && worked > 1, "the damage is of all sorts");
+}
+
+/// A result of one column, and where a row or the end should be a packet without a byte, which the driver panics at.
+const HOSTILE: &[u8] = b"\x01\x00\x00\x01\x01\
+    \x17\x00\x00\x02\x03def\x00\x00\x00\x01x\x00\x0c\x21\x00\x00\x01\x00\x00\xfd\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x03";
+
+/// Passes connections on to `server`, but answers a client with [`HOSTILE`] that sends a text with `marked` to be run, or
+/// prepares and executes it.
+async fn hostile(server: String, marked: &'static str, said: Arc<AtomicUsize>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let server = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(pass_on(client, server, marked, said.clone()));
+        }
+    });
+    port
+}
+
+async fn pass_on(mut client: TcpStream, mut server: TcpStream, marked: &str, said: Arc<AtomicUsize>) {
+    const QUERY: u8 = 3;
+    const PREPARE: u8 = 22;
+    const EXECUTE: u8 = 23;
+    let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
+    let (mut prepared, mut answered) = (false, false);
+    loop {
+        tokio::select! {
+            read = client.read(&mut up) => {
+                let Ok(n @ 1..) = read else { return };
+                let has_mark = String::from_utf8_lossy(&up[..n]).contains(marked);
+                let command = up[..n].get(4).copied();
+                prepared |= command == Some(PREPARE) && has_mark;
+                if !answered && (command == Some(EXECUTE) && prepared || command == Some(QUERY) && has_mark) {
+                    answered = true;
+                    said.fetch_add(1, SeqCst);
+                    client.write_all(HOSTILE).await.unwrap();
+                }
+                server.write_all(&up[..n]).await.unwrap();
+            }
+            read = server.read(&mut down) => {
+                let Ok(n @ 1..) = read else { return };
+                if !answered && client.write_all(&down[..n]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+const UNREADABLE: &str = "the driver cannot read the server's answer";
+
+async fn fails<T>(call: impl Future<Output = Result<T>>, kind: ErrorKind) {
+    let outcome = tokio::time::timeout(Duration::from_secs(10), AssertUnwindSafe(call).catch_unwind()).await;
+    let error = outcome.expect("no hang").expect("no panic").err().expect("an error");
+    assert_eq!((error.kind(), error.effect()), (kind, Effect::Unknown), "{error:?}");
+    assert!(error.to_string().contains(UNREADABLE), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_that_the_driver_panics_at_costs_its_connection_and_no_more() {
+    for url in common::urls() {
+        let server = format!("{}:{}", url.host().unwrap(), url.port().unwrap_or(3306));
+        let said = Arc::new(AtomicUsize::new(0));
+        let db = |port| {
+            let url = at(&url, port).with_option("max_connections", "1").unwrap();
+            Pool::new(PoolConfig::from_url(&MySql, &url, |_| {}).unwrap()).unwrap()
+        };
+        let of_text = db(hostile(server.clone(), "'hostile'", said.clone()).await);
+        let works = async |db: &Pool| {
+            assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await.unwrap(), 1);
+            assert_eq!(db.status().size, 1, "{:?}", db.status());
+        };
+        const SQL: &str = "SELECT 'hostile'";
+        works(&of_text).await;
+        fails(of_text.fetch_val::<String>(SQL, ()), ErrorKind::Disconnected).await;
+        works(&of_text).await;
+        let rows = [(); 1].map(|()| Params::new());
+        fails(of_text.execute_many(SQL, rows), ErrorKind::Disconnected).await;
+        works(&of_text).await;
+        fails(of_text.execute_script("SELECT 'hostile'; SELECT 1"), ErrorKind::Disconnected).await;
+        works(&of_text).await;
+        let stream = async { of_text.iterate::<Row>(SQL, ()).next().await.expect("an item") };
+        fails(stream, ErrorKind::Disconnected).await;
+        works(&of_text).await;
+        let tx = of_text.begin().await.unwrap();
+        fails(tx.fetch_val::<String>(SQL, ()), ErrorKind::Disconnected).await;
+        assert!(tx.commit().await.is_err());
+        works(&of_text).await;
+        assert_eq!(said.load(SeqCst), 5);
+        // What becomes of a COMMIT whose answer cannot be read is not known.
+        let of_commit = db(hostile(server.clone(), "COMMIT", said.clone()).await);
+        let tx = of_commit.begin().await.unwrap();
+        fails(tx.commit(), ErrorKind::CommitOutcomeUnknown).await;
+        works(&of_commit).await;
+        // Before there is a session at all.
+        let of_login = db(hostile(server, "time_zone", said.clone()).await);
+        let error = of_login.fetch_val::<i64>("SELECT 1", ()).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Connect, Effect::NotSent), "{error:?}");
+        assert!(error.to_string().contains("the driver cannot read the answer of the server at 127.0.0.1:"), "{error}");
+        for db in [of_text, of_commit, of_login] {
+            db.close().await.unwrap();
+        }
+    }
+}
+
+struct Panics;
+
+impl FromRow for Panics {
+    fn from_row(_: &Row) -> Result<Self> {
+        panic!("of the caller")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_callers_own_stays_one() {
+    for url in common::urls() {
+        let db = Pool::new(PoolConfig::from_url(&MySql, &url, |_| {}).unwrap()).unwrap();
+        let panic = AssertUnwindSafe(db.fetch_all::<Panics>("SELECT 1", ())).catch_unwind().await;
+        assert_eq!(panic.err().and_then(|panic| panic.downcast_ref::<&str>().copied()), Some("of the caller"));
+        assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await.unwrap(), 1);
+        db.close().await.unwrap();
+    }
 }

@@ -74,7 +74,13 @@ fn from_code(code: i32, message: Option<String>, stage: Stage, about: About<'_>)
         Some(said) => Error::new(kind, said),
         None => match name_constraint(kind, code, &message, about.table) {
             Some(named) => named,
-            None => Error::new(kind, describe(code)).with_detail(message.as_str()),
+            None => {
+                let words = describe(code);
+                // `datatype mismatch` is all that SQLite says, too.
+                let is_said = message.is_empty() || words == message;
+                let error = Error::new(kind, words);
+                if is_said { error } else { error.with_detail(message.as_str()) }
+            }
         },
     };
     if kind == ErrorKind::LockTimeout {
@@ -395,6 +401,14 @@ mod tests {
             assert!(!format!("{error:?}").contains("hunter2"));
             assert_eq!(error.detail(), Some(message));
             assert!(error.columns().is_empty() && error.table().is_none());
+        }
+    }
+
+    #[test]
+    fn the_detail_does_not_repeat_what_the_message_says() {
+        for (code, message) in [(20, "datatype mismatch"), (5, "database is locked"), (20, "")] {
+            let error = of(code, message, Stage::Run);
+            assert!(error.to_string().contains(message) && error.detail().is_none(), "{error} {:?}", error.detail());
         }
     }
 

@@ -39,6 +39,9 @@ fn encode(value: &Value, decimals: Decimals) -> Result<ToSqlOutput<'_>, Reason> 
             return because("NaN has no form in SQLite, which stores it as NULL", "bind NULL or text");
         }
         Value::Float(v) => ToSqlOutput::Borrowed(Cell::Real(*v)),
+        Value::Decimal(v) if v.is_nan() && decimals == Decimals::Number => {
+            return because("a decimal NaN has no form in SQLite, which has no NaN", "bind NULL or text");
+        }
         Value::Decimal(v) => decimal(v, decimals)?,
         Value::Text(v) => text(v),
         Value::Json(v) => text(v.as_str()),

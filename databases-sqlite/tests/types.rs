@@ -178,6 +178,19 @@ async fn what_a_declared_type_takes_away_is_an_error_or_in_the_documentation() {
     let (class, form, _) = store(&text, "DECIMAL(30,20)", decimal("0.12345678901234567890")).await.unwrap();
     assert_eq!(class, "real");
     assert!(form.len() < "0.12345678901234567890".len(), "{form}");
+    // So are those of an integral decimal in a REAL column, which has rounded it before we see it.
+    for db in [db, &text] {
+        let (class, _, row) = store(db, "REAL", decimal("9007199254740993")).await.unwrap();
+        assert_eq!((class.as_str(), row.get::<Decimal>("v").unwrap()), ("real", decimal("9007199254740992")));
+    }
+    // A number as JSON is a number in a column of NUMERIC affinity, as one declared JSON is, and is not read as JSON there.
+    for (number, class) in [("5", "integer"), ("12345678901234567890", "real"), ("0.12345678901234567890", "real")] {
+        let (stored, _, row) = store(db, "JSON", JsonText::new(number)).await.unwrap();
+        assert_eq!(stored, class, "{number}");
+        refuses::<JsonText>(&row);
+        let (stored, _, row) = store(db, "TEXT", JsonText::new(number)).await.unwrap();
+        assert_eq!((stored.as_str(), row.get::<JsonText>("v").unwrap().as_str()), ("text", number));
+    }
 }
 
 #[tokio::test]
@@ -299,7 +312,7 @@ async fn values_without_a_form_are_refused_and_nothing_is_stored() {
         (Value::UInt(1 << 63), "the integer is above 9223372036854775807, the largest of SQLite"),
         (Value::Decimal(decimal("9223372036854775808")), "SQLite's numbers cannot hold this decimal exactly"),
         (Value::Decimal(decimal("0.1234567890123456789")), "SQLite's numbers cannot hold this decimal exactly"),
-        (Value::Decimal(Decimal::nan()), "SQLite's numbers cannot hold this decimal exactly"),
+        (Value::Decimal(Decimal::nan()), "a decimal NaN has no form in SQLite, which has no NaN"),
         (Value::Date(Date::INFINITY), "an infinite date has no form in SQLite"),
         (Value::Interval(Interval::INFINITY), "an infinite interval has no form in SQLite"),
         (range.into_value(), "SQLite has no ranges"),

@@ -57,6 +57,7 @@ pub(crate) fn server() -> Server {
             &["'0001-01-01 00:00:00'", "'2024-02-29 23:59:59.999999'", "'9999-12-31 23:59:59.999999'"],
         ),
         Type::new("DECIMAL", NUMBERS),
+        Type::text("JSON", &["'{\"a\": [1, null]}'", "'[]'", "'null'", "'\"x\"'", "'5'", "'1.50'"]),
         Type::new("(no type)", EACH).column(""),
         Type { strict: true, ..Type::new("ANY (STRICT)", EACH).column("ANY") },
         Type { strict: true, ..Type::new("INTEGER (STRICT)", INTEGERS).column("INTEGER") },

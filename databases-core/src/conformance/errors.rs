@@ -1,8 +1,10 @@
 //! Errors: the same kind everywhere, with names, and never with a value.
 
+use futures_util::StreamExt as _;
+
 use super::{Fixture, fails};
 use crate::database::Pool;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::params;
 use crate::sql::DialectKind;
@@ -61,6 +63,39 @@ async fn constrained(f: &Fixture, db: &Pool) -> Result<(String, String)> {
 
 fn columns(error: &Error) -> Vec<&str> {
     error.columns().iter().map(String::as_str).collect()
+}
+
+pub async fn a_value_that_cannot_be_bound_is_named_as_in_the_text(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.notes(&db).await?;
+    // No server has a number for it: PostgreSQL's type of the parameter says so, elsewhere there is no NaN.
+    let odd =
+        || if f.kind() == DialectKind::Postgres { Value::Text(CANARY.to_owned()) } else { Value::Float(f64::NAN) };
+    let row = |id: Value| params! { body: "a", id };
+    let named = |error: Error, name: &str| {
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Encode, Effect::NotSent), "{error:?}");
+        assert!(error.to_string().starts_with(&format!("parameter `{name}`: ")), "{error}");
+        prints_no_value(&error);
+        error
+    };
+    let insert = format!("INSERT INTO {t} (body, id) VALUES (:body, :id)");
+    named(db.execute(&insert, row(odd())).await.expect_err("no number"), "id");
+    let many = db.execute_many(&insert, [row(Value::Int(1)), row(odd())]).await;
+    assert_eq!(named(many.expect_err("no number"), "id").batch_index(), Some(1));
+    let select = format!("SELECT body FROM {t} WHERE body = :body AND id = :id");
+    let conn = db.acquire().await?;
+    named(conn.fetch_all::<(String,)>(&select, row(odd())).await.expect_err("no number"), "id");
+    let mut stream = conn.iterate::<(String,)>(&select, row(odd()));
+    named(stream.next().await.expect("an item").expect_err("no number"), "id");
+    drop(stream);
+    if f.kind() != DialectKind::Postgres {
+        let select = format!("SELECT body FROM {t} WHERE body <> :body AND id IN (:ids)");
+        let ids = crate::list([Value::Int(1), odd()]);
+        named(conn.fetch_all::<(String,)>(&select, params! { body: "a", ids }).await.expect_err("no number"), "ids");
+    }
+    drop(conn);
+    assert_eq!(db.fetch_val::<i64>(format!("SELECT count(*) FROM {t}"), ()).await?, 0);
+    Ok(())
 }
 
 pub async fn a_unique_violation_names_its_constraint(f: &Fixture) -> Result<()> {

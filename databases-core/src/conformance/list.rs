@@ -124,6 +124,7 @@ macro_rules! conformance {
             types::timestamp_round_trips_with_microseconds [FullSql];
             types::a_timestamp_is_the_same_instant_in_sql [FullSql];
             types::now_of_the_server_is_now [FullSql];
+            types::an_interval_in_a_text_column_reads_back [FullSql];
             types::uuid_round_trips [];
             types::json_round_trips [];
             types::a_number_out_of_range_is_an_error_and_nothing_is_stored [FullSql];
@@ -240,6 +241,7 @@ cancel::a_dropped_connect_leaves_nothing_behind [FullSql, OneThread];
             cancel::a_dropped_step_of_a_savepoint_leaves_its_transaction_whole_or_gone [FullSql, Savepoints, OneThread];
             cancel::a_dropped_transaction_closure_has_committed_or_rolled_back [FullSql, Savepoints, OneThread];
             cancel::a_transaction_dropped_between_its_statements_is_rolled_back [FullSql, Transactions, OneThread];
+            errors::a_value_that_cannot_be_bound_is_named_as_in_the_text [FullSql];
             errors::a_unique_violation_names_its_constraint [FullSql];
             errors::a_not_null_violation_names_its_column [FullSql];
             errors::a_check_violation_names_its_constraint [FullSql];

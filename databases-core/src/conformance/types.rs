@@ -7,7 +7,7 @@ use crate::database::Pool;
 use crate::error::{ErrorKind, Result};
 use crate::executor::Executor;
 use crate::params;
-use crate::types::{Date, DateTime, Decimal, JsonText, Time, Timestamp, Uuid};
+use crate::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
 use crate::value::{FromValue, IntoValue};
 
 /// Writes each of `values` and NULL into a column of `column_type` and reads them back.
@@ -219,6 +219,33 @@ pub async fn now_of_the_server_is_now(f: &Fixture) -> Result<()> {
     let now: Timestamp = db.fetch_val("SELECT CURRENT_TIMESTAMP", ()).await?;
     let apart = now.unix_micros().expect("finite") - Timestamp::now().unix_micros().expect("finite");
     assert!(apart.abs() < 120_000_000, "{apart} µs apart: the session is not in UTC");
+    Ok(())
+}
+
+pub async fn an_interval_in_a_text_column_reads_back(f: &Fixture) -> Result<()> {
+    let spans = ["PT0S", "PT12H30M0.5S", "PT-0.000001S", "PT25H", "PT-838H-59M-59S"];
+    let interval = |text: &str| text.parse::<Interval>().expect("an interval");
+    round_trip(f, f.types.text, spans.map(interval)).await?;
+    let of_days = ["P1D", "P1Y2M-3DT4H5M6.5S", "P-1M1DT-0.5S", "P-178956970Y-8M2147483647DT-2562047788H-54.775808S"];
+    if f.kind() != crate::sql::DialectKind::MySql {
+        return round_trip(f, f.types.text, of_days.map(interval)).await;
+    }
+    let db = f.pool()?;
+    for text in of_days {
+        let error = refused(f, &db, f.types.text, interval(text)).await?;
+        assert!(
+            error.kind() == ErrorKind::Encode && error.hint().is_some_and(|hint| hint.contains("text")),
+            "{error:?}"
+        );
+    }
+    // As the hint says.
+    let t = f.table("spans");
+    db.execute(format!("CREATE TABLE {t} (v {})", f.types.text), ()).await?;
+    for text in of_days {
+        db.execute(format!("INSERT INTO {t} (v) VALUES (:v)"), params! { v: interval(text).to_string() }).await?;
+    }
+    let read: Vec<(Interval,)> = db.fetch_all(format!("SELECT v FROM {t}"), ()).await?;
+    assert!(of_days.iter().all(|text| read.contains(&(interval(text),))), "{read:?}");
     Ok(())
 }
 

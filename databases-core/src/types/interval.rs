@@ -9,7 +9,8 @@ use super::{
     date::{parse_infinity, write_infinity},
 };
 
-const EXPECTED: ParseTypeError = ParseTypeError::new("an ISO 8601 duration like P1Y2M3DT4H5M6.5S or infinity");
+const EXPECTED: ParseTypeError =
+    ParseTypeError::new("an ISO 8601 duration like P1Y2M3DT4H5M6.5S, 1 year 2 mons 3 days 04:05:06.5 or infinity");
 
 /// A span of months, days and microseconds, each with its own sign.
 ///
@@ -19,8 +20,9 @@ const EXPECTED: ParseTypeError = ParseTypeError::new("an ISO 8601 duration like 
 /// # Text
 ///
 /// `Display` writes an ISO 8601 duration, with signs per part as PostgreSQL does: `P1Y2M3DT4H5M6.5S`, `P-1M1DT-0.5S`,
-/// `PT0S`. `FromStr` reads that, weeks (`P2W`) and a sign before the `P`, which turns all parts around. Only seconds
-/// may have a fraction; digits finer than a microsecond are cut off.
+/// `PT0S`. `FromStr` reads that, weeks (`P2W`) and a sign before the `P`, which turns all parts around. It also reads
+/// what servers put into a text column: `1 year 2 mons -3 days +04:05:06.5` of PostgreSQL and `-838:59:59.000000` of
+/// MySQL. Only seconds may have a fraction; digits finer than a microsecond are cut off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Interval {
     /// Calendar months; a year is 12 of them.
@@ -49,7 +51,7 @@ impl Interval {
         self != Self::INFINITY && self != Self::NEG_INFINITY
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    fn parse_iso(text: &str) -> Option<Self> {
         let mut text = Cursor::new(text);
         let negative = text.sign().unwrap_or(false);
         if !text.eat("P") {
@@ -81,8 +83,56 @@ impl Interval {
         if parts_here == 0 {
             return None;
         }
+        Self::of_sums(months, days, micros)
+    }
+
+    /// `1 year 2 mons -3 days +04:05:06.5`, in which any part may be missing.
+    fn parse_written(text: &str) -> Option<Self> {
+        let mut text = Cursor::new(text);
+        let (mut months, mut days) = (0_i128, 0_i128);
+        let mut units: &[(&str, i128)] = &[("year", 12), ("mon", 1), ("day", 1)];
+        let mut behind_minus = false;
+        loop {
+            let sign = text.sign();
+            // Whether that minus counts for this part too is a matter of the session's IntervalStyle.
+            if behind_minus && sign.is_none() {
+                return None;
+            }
+            behind_minus = sign == Some(true);
+            let factor = if behind_minus { -1 } else { 1 };
+            let number = i128::from(text.number()?);
+            if text.eat(":") {
+                return Self::of_sums(months, days, factor * clock_micros(number, &mut text)?);
+            }
+            if !text.eat(" ") {
+                return None;
+            }
+            let index = units.iter().position(|(unit, _)| text.eat(unit))?;
+            let sum = if units[index].0 == "day" { &mut days } else { &mut months };
+            *sum += factor * number * units[index].1;
+            units = &units[index + 1..];
+            text.eat("s");
+            if text.is_empty() {
+                return Self::of_sums(months, days, 0);
+            }
+            if !text.eat(" ") {
+                return None;
+            }
+        }
+    }
+
+    fn of_sums(months: i128, days: i128, micros: i128) -> Option<Self> {
         Some(Self { months: months.try_into().ok()?, days: days.try_into().ok()?, micros: micros.try_into().ok()? })
     }
+}
+
+/// The microseconds of `hours` and of the `MM:SS[.ffffff]` that are left.
+fn clock_micros(hours: i128, text: &mut Cursor<'_>) -> Option<i128> {
+    let minutes = text.two_digits().filter(|minutes| *minutes < 60)?;
+    let seconds = if text.eat(":") { text.two_digits().filter(|seconds| *seconds < 60)? } else { return None };
+    let fraction = if text.eat(".") { text.fraction_micros()? } else { 0 };
+    let whole = (hours * 60 + i128::from(minutes)) * 60 + i128::from(seconds);
+    text.is_empty().then(|| whole * i128::from(MICROS_PER_SECOND) + i128::from(fraction))
 }
 
 /// A number and its unit.
@@ -124,7 +174,7 @@ impl FromStr for Interval {
         match parse_infinity(text) {
             Some(true) => Ok(Self::NEG_INFINITY),
             Some(false) => Ok(Self::INFINITY),
-            None => Self::parse(text).ok_or(EXPECTED),
+            None => Self::parse_iso(text).or_else(|| Self::parse_written(text)).ok_or(EXPECTED),
         }
     }
 }
@@ -186,6 +236,15 @@ mod tests {
             ("P-178956970Y-8M", "P-178956970Y-8M", Interval::new(i32::MIN, 0, 0)),
             ("P-2147483648D", "P-2147483648D", Interval::new(0, i32::MIN, 0)),
             ("PT-9223372036854.775808S", "PT-2562047788H-54.775808S", Interval::new(0, 0, i64::MIN)),
+            // As PostgreSQL writes them into a text column, and MySQL a TIME.
+            ("1 year 2 mons -3 days +04:05:06.5", "P1Y2M-3DT4H5M6.5S", Interval::new(14, -3, 14_706_500_000)),
+            ("-1 years -2 mons +3 days -04:05:06", "P-1Y-2M3DT-4H-5M-6S", Interval::new(-14, 3, -14_706_000_000)),
+            ("-1 mons +1 day 02:00:00", "P-1M1DT2H", Interval::new(-1, 1, 7_200_000_000)),
+            ("1 day", "P1D", Interval::new(0, 1, 0)),
+            ("00:00:00", "PT0S", Interval::default()),
+            ("-00:00:00.000001", "PT-0.000001S", Interval::new(0, 0, -1)),
+            ("838:59:59.000000", "PT838H59M59S", Interval::new(0, 0, 3_020_399_000_000)),
+            ("-2562047788:00:54.775808", "PT-2562047788H-54.775808S", Interval::new(0, 0, i64::MIN)),
             ("infinity", "infinity", Interval::INFINITY),
             ("-infinity", "-infinity", Interval::NEG_INFINITY),
         ] {
@@ -231,8 +290,28 @@ mod tests {
             "P99999999999999999999D",
             "PT9223372036854.775808S",
             "PT18446744073709551615H",
-            "1 day",
-            "04:05:06",
+            "-1 day 02:00:00",
+            "-1 years 2 mons",
+            "1 day 2 hours",
+            "1 day 1 year",
+            "1 day 1 day",
+            "1 day ",
+            "1  day",
+            "1day",
+            "1 dayss",
+            "1.5 days",
+            "1 month",
+            "1 week",
+            "1 days ago",
+            "04:05",
+            "04:05:60",
+            "04:60:00",
+            "04:05:06 1 day",
+            "04:5:06",
+            "--04:05:06",
+            "04:-05:06",
+            "2562047788:00:54.775808",
+            "178956971 years",
         ] {
             assert_eq!(text.parse::<Interval>(), Err(EXPECTED), "{text:?}");
         }
@@ -251,8 +330,8 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in "\\PC*", near in "[-+]?P[-+0-9.YMWDTHS]{0,30}") {
-            let _ = (text.parse::<Interval>(), near.parse::<Interval>());
+        fn no_text_panics(text in "\\PC*", near in "[-+]?P[-+0-9.YMWDTHS]{0,30}", clock in "([-+]?[0-9]{0,20}( (year|mon|day)s? ?|[:.]))*[0-9.]{0,9}") {
+            let _ = (text.parse::<Interval>(), near.parse::<Interval>(), clock.parse::<Interval>());
         }
     }
 }

@@ -68,7 +68,7 @@ pub struct DatabaseUrl {
 #[derive(Clone, PartialEq, Eq)]
 enum Location {
     Server(Server),
-    /// A SQLite file; never empty, never `:memory:`.
+    /// A SQLite file; never empty, never beginning with `:`.
     File(String),
     Memory,
 }
@@ -314,7 +314,7 @@ impl DatabaseUrl {
     ///
     /// # Errors
     ///
-    /// If the name holds a NUL; with SQLite, if the path is empty or begins with `file:`.
+    /// If the name holds a NUL; with SQLite, if the path is empty or begins with `file:` or, other than `:memory:`, with `:`.
     pub fn with_database(&self, database: impl Into<String>) -> Result<Self, UrlError> {
         let database = database.into();
         parse::no_nul(&database, "the database")?;

@@ -208,6 +208,11 @@ pub(super) fn sqlite_path(path: String) -> Result<Location, UrlError> {
             "the sqlite path is empty; write `sqlite:name.db` for a file or `sqlite::memory:` for a database in memory",
         )),
         ":memory:" => Ok(Location::Memory),
+        // SQLite keeps such names for itself; what is behind `:memory` is mostly a slip, and would be a file of that name.
+        path if path.starts_with(':') => Err(UrlError::new(
+            "a sqlite path cannot begin with `:`; write `sqlite::memory:` for a database in memory, with options after `?`, \
+             or `sqlite:./:name` for a file of that name",
+        )),
         // SQLite may be compiled to read such a name as a URI of its own, whose parameters nobody would check.
         path if path.starts_with("file:") => Err(UrlError::new(
             "a sqlite path cannot begin with `file:`; write `sqlite:name.db`, with options after `?`, \
