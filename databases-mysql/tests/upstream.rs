@@ -4,11 +4,15 @@
 mod common;
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
+use futures_util::FutureExt as _;
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 
 #[test]
 #[should_panic(expected = "still so")]
@@ -46,4 +50,17 @@ async fn a_waiter_of_the_drivers_pool_that_is_dropped_passes_its_turn_on() {
         tokio::time::timeout(Duration::from_secs(2), b).await.is_ok(),
         "still so: B sleeps beside an idle connection"
     );
+}
+
+#[tokio::test]
+#[should_panic(expected = "still so")]
+async fn an_answer_without_a_byte_is_an_error_of_the_driver() {
+    let url = common::url().expect("still so, or left out");
+    let server = format!("{}:{}", url.host().unwrap(), url.port().unwrap_or(3306));
+    let port = common::hostile::hostile(server, "'hostile'", Arc::default()).await;
+    let url = url.without_option("sslmode").with_host("127.0.0.1").unwrap().with_port(port).unwrap();
+    let opts = OptsBuilder::from_opts(Opts::from_url(&url.expose()).unwrap()).prefer_socket(false);
+    let mut conn = Conn::new(opts).await.unwrap();
+    let outcome = AssertUnwindSafe(conn.query_drop("SELECT 'hostile'")).catch_unwind().await;
+    assert!(outcome.is_ok_and(|outcome| outcome.is_err()), "still so: it panics");
 }

@@ -1,6 +1,8 @@
 //! What the tests against a server share.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod hostile;
+
 use std::sync::Arc;
 
 use databases_core::backend::{
