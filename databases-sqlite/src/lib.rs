@@ -36,8 +36,8 @@
 //!
 //! | Declared as | What changes |
 //! |---|---|
-//! | REAL, FLOAT, DOUBLE | integers become REAL; above 2^53 SQLite rounds them |
-//! | INTEGER, BOOLEAN, NUMERIC, DECIMAL, DATE, TIMESTAMP | whole floats become INTEGER; text of a number becomes that number, `'007'` 7, and loses digits beyond 15, with `decimal=text` too: declare such decimals TEXT |
+//! | REAL, FLOAT, DOUBLE | integers and integral decimals become REAL; above 2^53 SQLite rounds them, in a STRICT table too |
+//! | INTEGER, BOOLEAN, NUMERIC, DECIMAL, DATE, TIMESTAMP | whole floats become INTEGER; text of a number becomes that number, `'007'` 7, and loses digits beyond 15, with `decimal=text` too: declare such decimals TEXT. The same for what SQLite does not know, as JSON: a document that is a number becomes one and is not read as `JsonText` |
 //! | TEXT, VARCHAR | numbers become text, from which they are read back |
 //! | BLOB, nothing | nothing |
 //!
