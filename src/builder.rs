@@ -127,6 +127,12 @@ impl DatabaseBuilder {
         self.adjust(move |options| options.statement_cache_size = n)
     }
 
+    /// Whether short statements of several callers may share a connection when there are more callers than connections
+    /// (PostgreSQL). Default true.
+    pub fn lanes(self, on: bool) -> Self {
+        self.adjust(move |options| options.lanes = on)
+    }
+
     /// One connection in one transaction that is never committed: what a test does is gone with the `Database`.
     ///
     /// `begin`, `acquire` and `iterate` have the connection in turn; each call outside a transaction runs in a

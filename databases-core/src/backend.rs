@@ -87,6 +87,8 @@ pub struct Capabilities {
     /// Autocommit statements of class Write that come from several callers may be under way on one connection at a time:
     /// the backend keeps them apart, and runs them together where that is faster.
     pub shares_writes: bool,
+    /// The same for class Read. With [`Capabilities::pipelining`] answers come in order, and only what is short is shared.
+    pub shares_reads: bool,
 }
 
 impl Capabilities {
@@ -110,6 +112,7 @@ impl Capabilities {
         type_codecs: false,
         notices_close: false,
         shares_writes: false,
+        shares_reads: false,
     };
 }
 

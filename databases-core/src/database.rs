@@ -15,9 +15,9 @@ use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::options::TransactionOptions;
 use crate::pool::{Checkout, Inner, PoolConfig, PoolStatus, Purpose};
 use crate::query::Query;
-use crate::run::{Checked, Place, check, run_on_slot, stream_on};
+use crate::run::{Place, check, run_on_lease, stream_on};
 use crate::session::{Handle, Session};
-use crate::sql::{Dialect, StatementClass};
+use crate::sql::Dialect;
 use crate::stream::BatchStream;
 use crate::transaction::{Transaction, run_closure, run_closure_with};
 
@@ -184,8 +184,8 @@ impl Pool {
 
     async fn run_again(&self, call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
         let checked = check(&self.0, self.0.dialect(), Place::Pool, &call)?;
-        let slot = self.0.check_out(Purpose::Statement, Checkout::Exclusive).await?;
-        run_on_slot(&slot, checked, call, sink).await
+        let lease = self.0.check_out(Purpose::Statement, Checkout::Exclusive).await?;
+        run_on_lease(lease, checked, call, sink).await
     }
 
     async fn base(&self, purpose: Purpose) -> Result<Handle> {
@@ -197,18 +197,6 @@ impl Pool {
 pub(crate) async fn breathe() {
     if !coop::has_budget_remaining() {
         coop::consume_budget().await;
-    }
-}
-
-/// How a statement takes its connection.
-fn checkout(inner: &Inner, checked: &Checked) -> Checkout {
-    /// So many writes of different callers may be under way on one connection.
-    const MOST_WRITES: usize = 128;
-    let shares = inner.config.connector.capabilities().shares_writes;
-    if shares && checked.template.class() == StatementClass::Write {
-        Checkout::Shared { depth: MOST_WRITES }
-    } else {
-        Checkout::Exclusive
     }
 }
 
@@ -231,12 +219,10 @@ impl RawExecutor for Pool {
         }
         breathe().await;
         let spare = self.spare(&call);
-        let slot = self.0.check_out(Purpose::Statement, checkout(&self.0, &checked)).await?;
-        match (run_on_slot(&slot, checked, call, sink).await, spare) {
-            (Err(error), Some(call)) if was_never_sent(&error) => {
-                drop(slot);
-                Box::pin(self.run_again(call, sink)).await
-            }
+        let checkout = self.0.checkout_of(&checked.template, call.query.prepared && !self.0.limits_of(&call).are_set());
+        let lease = self.0.check_out(Purpose::Statement, checkout).await?;
+        match (run_on_lease(lease, checked, call, sink).await, spare) {
+            (Err(error), Some(call)) if was_never_sent(&error) => Box::pin(self.run_again(call, sink)).await,
             (outcome, _) => outcome,
         }
     }

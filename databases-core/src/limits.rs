@@ -20,6 +20,10 @@ impl ResultLimits {
         Self { rows: self.rows.or(default.rows), bytes: self.bytes.or(default.bytes) }
     }
 
+    pub(crate) fn are_set(self) -> bool {
+        self != Self::default()
+    }
+
     /// Runs `request` on `conn`. A result that is larger than the limits is an error.
     ///
     /// A statement that only reads is then stopped as a stream is that was dropped; one that writes is finished, so that

@@ -36,6 +36,9 @@ pub struct PoolOptions {
     pub max_bytes: Option<usize>,
     /// How many prepared statements a connection keeps. Default 256; zero: none.
     pub statement_cache_size: usize,
+    /// Whether short statements of several callers may share a connection when there are more callers than connections,
+    /// where the backend sends them together (PostgreSQL). Default true.
+    pub lanes: bool,
     /// One connection in one transaction that is never committed, for tests. Default false.
     pub force_rollback: bool,
 }
@@ -54,6 +57,7 @@ impl Default for PoolOptions {
             max_rows: None,
             max_bytes: None,
             statement_cache_size: 256,
+            lanes: true,
             force_rollback: false,
         }
     }
@@ -73,6 +77,7 @@ impl PoolOptions {
         "max_rows",
         "max_bytes",
         "statement_cache_size",
+        "lanes",
         "force_rollback",
     ];
 
@@ -95,6 +100,7 @@ impl PoolOptions {
             max_rows: options.take_usize("max_rows")?,
             max_bytes: options.take_usize("max_bytes")?,
             statement_cache_size: options.take_usize("statement_cache_size")?.unwrap_or(default.statement_cache_size),
+            lanes: options.take_bool("lanes")?.unwrap_or(default.lanes),
             force_rollback: options.take_bool("force_rollback")?.unwrap_or(default.force_rollback),
         })
     }

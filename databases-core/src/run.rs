@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::backend::{BackendConnection, ExecResult, Request, Requests, RowBatches, RowSink, Status};
+use crate::backend::{BackendConnection, ExecResult, Flow, Request, Requests, RowBatches, RowSink, Status};
 use crate::connection::Connection;
 use crate::database::breathe;
 use crate::error::{Effect, Error, ErrorKind, Result};
@@ -15,7 +16,7 @@ use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::limits::ResultLimits;
 use crate::options::TransactionOptions;
 use crate::params::Params;
-use crate::pool::{Inner, Slot};
+use crate::pool::{Inner, Lease};
 use crate::query::Query;
 use crate::row::RowBatch;
 use crate::session::{Handle, InFlight};
@@ -110,7 +111,7 @@ impl Inner {
         query.timeout.or(self.options().statement_timeout)
     }
 
-    fn limits_of(&self, call: &Call<'_>) -> ResultLimits {
+    pub(crate) fn limits_of(&self, call: &Call<'_>) -> ResultLimits {
         if !call.collects {
             return ResultLimits::default();
         }
@@ -220,6 +221,8 @@ struct Bounds<'a> {
     conn: &'a dyn BackendConnection,
     timeout: Option<Duration>,
     span: tracing::Span,
+    /// The place of a statement that may share its connection.
+    lease: Option<&'a Lease>,
 }
 
 impl<'a> Bounds<'a> {
@@ -235,12 +238,13 @@ impl<'a> Bounds<'a> {
         } else {
             tracing::Span::none()
         };
-        Self { inner, conn, timeout, span }
+        Self { inner, conn, timeout, span, lease: None }
     }
 
     /// Runs `work` under the span and for at most the timeout; a statement that takes longer is stopped at the server.
     async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        if self.timeout.is_none() && self.span.is_disabled() {
+        let waits = self.lease.is_some_and(Lease::was_behind);
+        if self.timeout.is_none() && self.span.is_disabled() && !waits {
             return work.await;
         }
         // Boxed, so that the way without either stays short.
@@ -254,11 +258,39 @@ impl<'a> Bounds<'a> {
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let work = self.in_turn(work);
         let Some(limit) = self.timeout else { return work.await };
         // The unfinished future is dropped before the connection is asked to settle.
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
-            Err(_) => Err(stopped(self.inner, self.conn, limit).await),
+            Err(_) if self.lease.is_none_or(Lease::take_alone) => Err(stopped(self.inner, self.conn, limit).await),
+            Err(_) => {
+                let limit = crate::backend::in_seconds(limit);
+                let message = format!(
+                    "the statement ran longer than its timeout, {limit}; others use its connection, so it was not stopped"
+                );
+                Err(Error::new(ErrorKind::StatementTimeout, message))
+            }
+        }
+    }
+
+    /// Waits for the answers of those before it, if there are any, as long as for a connection.
+    async fn in_turn<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(lease) = self.lease.filter(|lease| lease.was_behind()) else { return work.await };
+        let limit = self.inner.options().acquire_timeout;
+        let mut work = std::pin::pin!(work);
+        match tokio::time::timeout(limit, &mut work).await {
+            Ok(result) => result,
+            Err(_) if lease.is_first() => work.await,
+            Err(_) => {
+                let limit = crate::backend::in_seconds(limit);
+                let message = format!(
+                    "no answer within acquire_timeout, {limit}: a statement before it on the connection that they share is \
+                     not done; it may run yet"
+                );
+                let hint = "lanes=off gives each statement a connection of its own";
+                Err(Error::new(ErrorKind::PoolTimeout, message).with_effect(Effect::Unknown).with_hint(hint))
+            }
         }
     }
 }
@@ -406,7 +438,7 @@ impl Handle {
         };
         self.mark(class);
         let span = self.span.in_scope(|| inner.script_span(script));
-        let bounds = Bounds { inner, conn, timeout: inner.options().statement_timeout, span };
+        let bounds = Bounds { inner, conn, timeout: inner.options().statement_timeout, span, lease: None };
         let work = async {
             turn = self.turn().await?;
             conn.run_script(script).await
@@ -540,24 +572,49 @@ pub(crate) fn stream_on<'e>(
 }
 
 /// Runs one autocommit statement on a connection of the pool. The hot path: no session is made for it.
-pub(crate) async fn run_on_slot(
-    slot: &Slot,
+pub(crate) async fn run_on_lease(
+    mut lease: Lease,
     checked: Checked,
     call: Call<'_>,
     sink: &mut dyn RowSink,
 ) -> Result<ExecResult> {
-    let inner = slot.inner();
-    let conn = &**slot.conn();
+    let inner = lease.slot().inner();
     let timeout = inner.timeout_of(&call.query);
     let limits = inner.limits_of(&call);
+    let conn = &**lease.slot().conn();
     let mut request = checked.request(inner, conn.dialect(), Place::Pool, call)?;
     request.pooled = true;
     if changes_session(request.template.class()) {
-        slot.mark_dirty();
+        lease.slot().mark_dirty();
     }
     let (template, native) = (request.template.clone(), request.sql.clone());
-    let bounds = Bounds::new(inner, conn, &tracing::Span::none(), &template, timeout);
-    bounds.run(limits.run(conn, request, sink)).await.map_err(|error| error.located(&template, &native))
+    let mut bounds = Bounds::new(inner, conn, &tracing::Span::none(), &template, timeout);
+    bounds.lease = Some(&lease);
+    let timed = inner.is_timed(&template).then(Instant::now);
+    let mut sink = Counted { sink, rows: 0 };
+    let result = bounds.run(limits.run(conn, request, &mut sink)).await;
+    drop(bounds);
+    let rows = sink.rows;
+    // An answer, and be it an error, has come in its turn; what was given up has not.
+    let answered = result.as_ref().map_or_else(|error| error.code().is_some(), |_| true);
+    if let Some(started) = timed.filter(|_| answered) {
+        let took = lease.finish().unwrap_or_else(|| started.elapsed());
+        lease.slot().inner().note_run(&template, took, rows);
+    }
+    result.map_err(|error| error.located(&template, &native))
+}
+
+/// Counts rows on their way.
+struct Counted<'a> {
+    sink: &'a mut dyn RowSink,
+    rows: usize,
+}
+
+impl RowSink for Counted<'_> {
+    fn batch(&mut self, batch: Arc<dyn RowBatch>) -> Result<Flow> {
+        self.rows += batch.len();
+        self.sink.batch(batch)
+    }
 }
 
 macro_rules! executor_by_handle {

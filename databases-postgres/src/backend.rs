@@ -84,6 +84,8 @@ impl Connector for PgConnector {
         can.runtime_bound = true;
         can.type_codecs = true;
         can.notices_close = true;
+        can.shares_reads = true;
+        can.shares_writes = true;
         can
     }
 

@@ -180,6 +180,7 @@ async fn a_prepare_that_waits_for_a_lock_is_cancelled_too() {
     for in_transaction in [false, true] {
         if in_transaction {
             c.transaction(begin()).await.unwrap();
+            exec(&*c, "SELECT 1").await;
         }
         dropped_after(4, run(&*c, "SELECT * FROM pgb_locked WHERE n = :n", params! { n: 1 })).await;
         assert_eq!(c.status(), Status::Busy);

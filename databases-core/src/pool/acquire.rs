@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 use super::connect::start;
 use super::slot::{Place, Slot};
 use super::state::{Key, Member, Purpose, State, Use, Waiter, Work};
-use super::{Checkout, Inner, after, clean, closed, later};
+use super::{Grant, Inner, Sharing, after, clean, closed, later};
 use crate::backend::Status;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -23,35 +23,56 @@ enum Taken {
 impl Inner {
     /// Takes a connection; waits for at most `acquire_timeout`, connecting included.
     pub(crate) async fn acquire(self: &Arc<Self>, purpose: Purpose) -> Result<Slot> {
-        let now = Instant::now();
-        match self.take(purpose, now)? {
-            Taken::Slot(slot) if self.is_ready(slot.member(), now) => Ok(slot),
+        match self.acquire_as(purpose, None, Instant::now()).await? {
+            Grant::Slot(slot) => Ok(slot),
+            Grant::Lease(_) => unreachable!("only who would share is given a lease"),
+        }
+    }
+
+    /// Takes a connection, or a place on one if that comes first and the caller would share.
+    pub(super) async fn acquire_as(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        sharing: Option<Sharing>,
+        now: Instant,
+    ) -> Result<Grant> {
+        match self.take(purpose, sharing, now)? {
+            Taken::Slot(slot) if self.is_ready(slot.member(), now) => Ok(Grant::Slot(slot)),
             taken => {
                 let deadline = after(now, self.options().acquire_timeout);
                 // Boxed, so that the way of an idle connection stays short.
-                Box::pin(self.acquire_slowly(taken, purpose, deadline)).await
+                Box::pin(self.acquire_slowly(taken, purpose, sharing, deadline)).await
             }
         }
     }
 
-    async fn acquire_slowly(self: &Arc<Self>, mut taken: Taken, purpose: Purpose, deadline: Instant) -> Result<Slot> {
+    async fn acquire_slowly(
+        self: &Arc<Self>,
+        mut taken: Taken,
+        purpose: Purpose,
+        sharing: Option<Sharing>,
+        deadline: Instant,
+    ) -> Result<Grant> {
         loop {
             let slot = match taken {
                 Taken::Slot(slot) => slot,
-                Taken::Waiting(waiting) => waiting.wait(deadline).instrument(self.pool_span("acquire")).await?,
+                Taken::Waiting(waiting) => match waiting.wait(deadline).instrument(self.pool_span("acquire")).await? {
+                    Grant::Slot(slot) => slot,
+                    lease @ Grant::Lease(_) => return Ok(lease),
+                },
             };
             if slot.member().is_here() && self.is_ready(slot.member(), Instant::now()) {
-                return Ok(slot);
+                return Ok(Grant::Slot(slot));
             }
             if let Some(slot) = self.make_ready(slot, purpose, deadline).await? {
-                return Ok(slot);
+                return Ok(Grant::Slot(slot));
             }
-            taken = self.take(purpose, Instant::now())?;
+            taken = self.take(purpose, sharing, Instant::now())?;
         }
     }
 
     /// Takes the idle connection that was used last and works here, or queues.
-    fn take(self: &Arc<Self>, purpose: Purpose, now: Instant) -> Result<Taken> {
+    fn take(self: &Arc<Self>, purpose: Purpose, sharing: Option<Sharing>, now: Instant) -> Result<Taken> {
         let (taken, planned, keeper_is_late) = {
             let mut state = self.lock();
             if state.closed {
@@ -66,7 +87,7 @@ impl Inner {
             } else {
                 let here = current_runtime()?;
                 state.take_back(here.id(), now, self.replaceable());
-                let waiting = self.queue(&mut state, here, purpose);
+                let waiting = self.queue(&mut state, here, purpose, sharing);
                 (Taken::Waiting(waiting), self.plan_connections(&mut state), keeper_is_late)
             }
         };
@@ -77,45 +98,17 @@ impl Inner {
         Ok(taken)
     }
 
-    /// Takes a connection alone or together with others.
-    pub(crate) async fn check_out(self: &Arc<Self>, purpose: Purpose, checkout: Checkout) -> Result<Arc<Slot>> {
-        let Checkout::Shared { depth } = checkout else {
-            return self.acquire(purpose).await.map(Arc::new);
-        };
-        if let Some(lane) = self.join_lane(depth) {
-            return Ok(lane);
-        }
-        let slot = Arc::new(self.acquire(purpose).await?);
-        let mut state = self.lock();
-        state.lanes.retain(|lane| lane.strong_count() > 0);
-        state.lanes.push(Arc::downgrade(&slot));
-        drop(state);
-        Ok(slot)
-    }
-
-    /// A connection that others use too, unless one is idle or somebody waits for one alone.
-    fn join_lane(&self, depth: usize) -> Option<Arc<Slot>> {
-        let state = self.lock();
-        if !state.idle.is_empty() || !state.waiters.is_empty() || state.size() < self.max {
-            return None;
-        }
-        let lane = state
-            .lanes
-            .iter()
-            .filter(|lane| (1..depth).contains(&lane.strong_count()))
-            .min_by_key(|lane| lane.strong_count())?;
-        // The lock is let go before the lane can be dropped: dropping a slot takes it.
-        let lane = lane.upgrade();
-        drop(state);
-        // One that broke takes no newcomers, so that it is given back and replaced.
-        lane.filter(|lane| lane.conn().status() != Status::Broken)
-    }
-
-    fn queue(self: &Arc<Self>, state: &mut State, runtime: Handle, purpose: Purpose) -> Waiting {
+    fn queue(
+        self: &Arc<Self>,
+        state: &mut State,
+        runtime: Handle,
+        purpose: Purpose,
+        sharing: Option<Sharing>,
+    ) -> Waiting {
         let (sender, receiver) = oneshot::channel();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.waiters.insert(ticket, Waiter { sender, purpose, runtime });
+        state.waiters.insert(ticket, Waiter { sender, purpose, runtime, sharing });
         Waiting { inner: self.clone(), ticket, receiver }
     }
 
@@ -248,11 +241,11 @@ fn current_runtime() -> Result<Handle> {
 struct Waiting {
     inner: Arc<Inner>,
     ticket: u64,
-    receiver: oneshot::Receiver<Result<Slot>>,
+    receiver: oneshot::Receiver<Result<Grant>>,
 }
 
 impl Waiting {
-    async fn wait(mut self, deadline: Instant) -> Result<Slot> {
+    async fn wait(mut self, deadline: Instant) -> Result<Grant> {
         loop {
             let now = Instant::now();
             // Those who work for us may be on a runtime that is no longer driven.

@@ -14,6 +14,7 @@
 
 mod acquire;
 mod connect;
+mod lanes;
 mod maintain;
 mod slot;
 mod state;
@@ -39,6 +40,7 @@ use crate::sql::TemplateCache;
 use crate::url::{DatabaseUrl, UrlOptions};
 
 pub(crate) use connect::jitter;
+pub(crate) use lanes::{Lease, Sharing};
 pub(crate) use slot::{Open, Slot};
 pub(crate) use state::Purpose;
 use state::{State, Use};
@@ -119,11 +121,16 @@ impl fmt::Debug for PoolConfig {
 pub(crate) enum Checkout {
     /// For one user alone.
     Exclusive,
-    /// For up to `depth` users at a time, none of which may leave a trace on the session.
-    Shared {
-        /// The most users of one connection.
-        depth: usize,
-    },
+    /// For several users at a time, none of which may leave a trace on the session.
+    Shared(Sharing),
+}
+
+/// What a waiter is given.
+pub(crate) enum Grant {
+    /// A connection.
+    Slot(Slot),
+    /// A place on one that others use too; only for those who would share.
+    Lease(Lease),
 }
 
 /// How many connections there are and what they do.
@@ -150,6 +157,10 @@ pub(crate) struct Inner {
     max: usize,
     /// Exactly one connection, which keeps its state: an in-memory database, or force_rollback.
     single: bool,
+    /// How many connections of those that are shared keep this machine busy.
+    cores: usize,
+    /// Where the clock of [`Inner::note_run`] begins.
+    created: Instant,
     /// A connection that was idle for longer is asked whether it is still there.
     ping_after: Duration,
     state: Mutex<State>,
@@ -181,6 +192,8 @@ impl Inner {
             cache: TemplateCache::default(),
             max,
             single,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            created: Instant::now(),
             state: Mutex::default(),
             losses: AtomicU64::new(0),
             levels: AtomicU64::new(0),

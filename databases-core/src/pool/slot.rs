@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 
 use super::connect::start;
 use super::state::{Key, Member, Use, Work};
-use super::{Inner, later};
+use super::{Grant, Inner, later};
 use crate::backend::{BackendConnection, Status};
 
 /// What a background task may take beyond its own limit before its runtime counts as no longer driven.
@@ -23,7 +23,7 @@ pub(crate) struct Open {
     pub(crate) marked: bool,
 }
 
-/// A connection that is checked out. Shared checkouts are clones of one `Arc<Slot>`.
+/// A connection that is checked out.
 pub(crate) struct Slot {
     pub(super) inner: Arc<Inner>,
     /// Gone only while the slot is dropped or handed on.
@@ -134,13 +134,13 @@ impl Inner {
                 state.set(member.key, Use::Held(waiter.purpose, now));
                 waiter
             };
-            match waiter.sender.send(Ok(Slot::new(self.clone(), member))) {
+            match waiter.sender.send(Ok(Grant::Slot(Slot::new(self.clone(), member)))) {
                 Ok(()) => return,
-                Err(Ok(mut slot)) => {
+                Err(Ok(Grant::Slot(mut slot))) => {
                     // The waiter has gone; the loop, and not the slot's drop, passes the turn on.
                     member = slot.member.take().expect("a slot that nobody saw has its connection");
                 }
-                Err(Err(_)) => unreachable!("a slot was sent"),
+                Err(_) => unreachable!("a slot was sent"),
             }
         }
     }

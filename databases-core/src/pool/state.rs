@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
-use super::slot::{Open, Slot};
+use super::Grant;
+use super::lanes::{Lane, Sharing};
+use super::slot::Open;
 use crate::backend::{BackendConnection, Status};
 use crate::error::{Error, Result};
 
@@ -68,10 +70,12 @@ impl Member {
 }
 
 pub(super) struct Waiter {
-    pub(super) sender: oneshot::Sender<Result<Slot>>,
+    pub(super) sender: oneshot::Sender<Result<Grant>>,
     pub(super) purpose: Purpose,
     /// Connections are opened on the runtime of somebody who waits for one.
     pub(super) runtime: Handle,
+    /// How it would share a connection, if it would.
+    pub(super) sharing: Option<Sharing>,
 }
 
 /// A place among `max_connections`. Whoever has the key has the place, until it is free again or was taken back.
@@ -124,7 +128,8 @@ pub(super) struct State {
     pub(super) away: bool,
     /// While the server is away, no attempt is made before this.
     next_attempt: Option<Instant>,
-    pub(super) lanes: Vec<Weak<Slot>>,
+    /// Connections that several use, the oldest first.
+    pub(super) lanes: Vec<Lane>,
     /// Which task looks after idle connections, and when the next sign of it is due.
     pub(super) keeper: u64,
     pub(super) keeper_due: Option<Instant>,

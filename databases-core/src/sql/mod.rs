@@ -43,6 +43,7 @@ mod identifier;
 mod keyword;
 mod lexer;
 mod locate;
+mod pace;
 mod script;
 mod slots;
 mod template;

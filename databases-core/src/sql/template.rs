@@ -14,6 +14,7 @@ use super::error::{SqlError, SqlErrorKind};
 use super::hint;
 use super::keyword::Kw;
 use super::lexer::{Kind, Lexer, Token, Unterminated, is_word_byte};
+use super::pace::Pace;
 use super::slots::{Sig, Slot, Slots};
 use super::values::{Bound, Values};
 
@@ -37,6 +38,7 @@ pub struct Template {
     /// The first slot inside an executable comment.
     pub(super) executable: Option<usize>,
     summary: Summary,
+    pace: Pace,
 }
 
 /// Scans `sql` for parameters and statements. Looks at no values.
@@ -136,6 +138,10 @@ impl Template {
     /// A guess from the text, for tracing only.
     pub fn target_table(&self) -> Option<&str> {
         self.sql.get(self.summary.table.clone()?)
+    }
+
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// The parameters' names, each once, by first appearance.
@@ -296,6 +302,7 @@ impl<'a> Scanner<'a> {
             native_placeholder: self.native_placeholder,
             executable: self.executable,
             summary: self.classifier.summary(),
+            pace: Pace::default(),
         };
         if !template.slots.is_empty() || !template.escapes.is_empty() {
             template.native = bind::spell_plain(&template, false);

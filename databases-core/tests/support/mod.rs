@@ -240,6 +240,13 @@ impl Fake {
         self
     }
 
+    /// Short statements share connections.
+    pub(crate) fn in_order_lanes(self) -> Self {
+        let capabilities = &mut self.script().capabilities;
+        (capabilities.pipelining, capabilities.shares_reads, capabilities.shares_writes) = (true, true, true);
+        self.clone()
+    }
+
     pub(crate) fn single(self) -> Self {
         self.script().single = true;
         self
