@@ -355,7 +355,8 @@ pub trait BackendConnection: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the server reported, with the index of the statement where it is known.
+    /// What the server reported, with the index of the statement, and with a position that counts from the beginning of
+    /// the script; only [`NativePosition::Near`](crate::NativePosition::Near) is looked for in that statement.
     async fn run_script(&self, sql: &str) -> Result<()>;
 
     /// Starts a statement whose rows are read a batch at a time.

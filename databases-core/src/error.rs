@@ -6,7 +6,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::sql::Template;
+use crate::sql::{Dialect, ScriptStatement, Template, place, split_script};
 
 /// The result of everything that talks to a database.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -257,15 +257,49 @@ impl Error {
                 let mut found = native.match_indices(&text).map(|(at, _)| at);
                 found.next().filter(|_| found.next().is_none())
             }
-            Some(NativePosition::Character(ordinal)) => {
-                let mut ends = native.char_indices().map(|(at, _)| at).chain([native.len()]);
-                ordinal.checked_sub(1).and_then(|index| ends.nth(index))
-            }
+            Some(NativePosition::Character(ordinal)) => byte_of(native, ordinal),
         };
         if let Some(at) = at.and_then(|at| template.locate(native, at)) {
             let (line_col, shown) = template.place(at);
             self.0.line_col = Some(line_col);
             self.0.message.push_str(&shown);
+        }
+        self
+    }
+
+    /// Says where in `script` a backend saw the mistake: the place that the server gave, or else the statement that failed,
+    /// and then without its text, which holds values.
+    pub(crate) fn located_in_script(mut self, script: &str, dialect: Dialect) -> Self {
+        let position = self.0.native_position.take();
+        // What cannot be split was refused before.
+        let statements = split_script(script, dialect).unwrap_or_default();
+        let span = |statement: &ScriptStatement<'_>| statement.offset..=statement.offset + statement.sql.len();
+        let failed = self.0.batch_index.and_then(|index| statements.get(index));
+        let at = match position {
+            Some(NativePosition::Byte(at)) => Some(at),
+            Some(NativePosition::Character(ordinal)) => byte_of(script, ordinal),
+            Some(NativePosition::Near(text)) if !text.is_empty() => failed.and_then(|failed| {
+                // It goes on behind the statement, where the server may have left white space out.
+                let goes_on = |rest: &str| rest.is_empty() || rest.trim_start().starts_with(';');
+                let is_near = |here: &str| here.starts_with(&text) || text.strip_prefix(here).is_some_and(goes_on);
+                let mut found = failed.sql.char_indices().filter(|(at, _)| is_near(&failed.sql[*at..]));
+                let found = found.next().filter(|_| found.next().is_none());
+                found.map(|(at, _)| failed.offset + at)
+            }),
+            _ => None,
+        };
+        if let Some(at) = at.filter(|at| script.is_char_boundary(*at)) {
+            // PostgreSQL reads the whole script before it runs the first statement.
+            let holds = |statement: &ScriptStatement<'_>| span(statement).contains(&at);
+            self.0.batch_index = statements.iter().position(holds).or(self.0.batch_index);
+            let (line_col, shown) = place(script, at);
+            self.0.line_col = Some(line_col);
+            self.0.message.push_str(&shown);
+        } else if let Some(failed) = failed {
+            let (line_col, _) = place(script, failed.offset);
+            self.0.line_col = Some(line_col);
+            let (line, column) = line_col;
+            self.0.message.push_str(&format!(", in the statement at {line}:{column} of the script"));
         }
         self
     }
@@ -374,7 +408,7 @@ impl Error {
     }
 
     /// Line and column of the mistake in the SQL text as it was given, counted in characters from 1, where the server
-    /// or our scanner says.
+    /// or our scanner says; for a script at least those of the statement that failed.
     #[must_use]
     pub fn line_col(&self) -> Option<(usize, usize)> {
         self.0.line_col
@@ -435,6 +469,12 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
     }
+}
+
+/// Where the character `ordinal` of `text` begins, counted from 1; its end counts as one.
+fn byte_of(text: &str, ordinal: usize) -> Option<usize> {
+    let mut starts = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    starts.nth(ordinal.checked_sub(1)?)
 }
 
 impl From<crate::sql::SqlError> for Error {

@@ -123,7 +123,8 @@ pub trait Executor: RawExecutor {
     /// Runs several statements without parameters.
     ///
     /// PostgreSQL runs all or none, unless the script has its own BEGIN and COMMIT. SQLite and MySQL run one after the
-    /// other and stop at the first error, which carries the [index](Error::batch_index) of its statement.
+    /// other and stop at the first error. The error carries the [index](Error::batch_index) of its statement and where that
+    /// [stands](Error::line_col) in the script.
     fn execute_script(&self, script: &str) -> impl Future<Output = Result<()>> + Send {
         async move { self.raw_run_script(script).await }
     }

@@ -429,7 +429,8 @@ impl Handle {
         let conn = &*self.session.conn;
         let mut turn = None;
         let in_flight = self.enter().await?;
-        let class = match inner.check_script(script, conn.dialect(), self.place()) {
+        let dialect = conn.dialect();
+        let class = match inner.check_script(script, dialect, self.place()) {
             Ok(class) => class,
             Err(error) => {
                 in_flight.finish();
@@ -444,7 +445,7 @@ impl Handle {
             conn.run_script(script).await
         };
         let result = bounds.run(work).await;
-        self.leave(in_flight, class, result)
+        self.leave(in_flight, class, result).map_err(|error| error.located_in_script(script, dialect))
     }
 
     /// Whether something is open that no handle stands for: a transaction that text has begun.

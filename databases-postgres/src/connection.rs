@@ -15,7 +15,7 @@ use databases_core::{Codecs, Effect, Error, ErrorKind, Result};
 use futures_util::TryStreamExt;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, RowStream};
+use tokio_postgres::{Client, RowStream, SimpleQueryMessage};
 
 use crate::batch::PgBatch;
 use crate::cache::{Prepared, Statements};
@@ -162,7 +162,8 @@ impl PgConnection {
 
     /// Whether `error` is about a plan that the server has thrown away, and running again cannot do harm.
     async fn may_retry(&self, request: &Request, encoded: &Encoded, error: &tokio_postgres::Error) -> bool {
-        if !error::is_stale(error) && !(encoded.has_text() && error::is_misread(error)) {
+        let is_cured = error::is_stale(error) || (encoded.has_text() && error::is_misread(error));
+        if !is_cured {
             return false;
         }
         self.session.guard.error_answered().await;
@@ -203,6 +204,17 @@ impl PgConnection {
             }
         }
     }
+}
+
+/// Runs statements by the simple protocol and counts those that have ended.
+async fn run_all(client: &Client, sql: &str, done: &mut usize) -> Result<(), tokio_postgres::Error> {
+    let mut messages = std::pin::pin!(client.simple_query_raw(sql).await?);
+    while let Some(message) = messages.try_next().await? {
+        if let SimpleQueryMessage::CommandComplete(_) = message {
+            *done += 1;
+        }
+    }
+    Ok(())
 }
 
 /// What can be told before anything is sent.
@@ -347,7 +359,16 @@ impl BackendConnection for PgConnection {
         if sql.len() > MAX_MESSAGE_BYTES {
             return Err(Error::new(ErrorKind::LimitExceeded, "the script is longer than 1 GiB"));
         }
-        self.simple(sql).await
+        let client = self.client().await?;
+        let mut op = self.session.op();
+        op.sending();
+        let mut done = 0;
+        let result = match run_all(&client, sql, &mut done).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.session.fail(error, Some(sql)).await.with_batch_index(done)),
+        };
+        op.finish();
+        result
     }
 
     async fn open_stream(&self, request: Request) -> Result<Box<dyn RowBatches>> {
@@ -427,7 +448,7 @@ impl BackendConnection for PgConnection {
         drop(client);
         let mut deallocate = String::new();
         for message in result? {
-            if let tokio_postgres::SimpleQueryMessage::Row(row) = message
+            if let SimpleQueryMessage::Row(row) = message
                 && let Ok(Some(command)) = row.try_get(0)
                 && command.starts_with("DEALLOCATE ")
             {

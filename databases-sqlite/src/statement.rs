@@ -314,7 +314,7 @@ impl Session {
     fn script(&self, sql: &str, index: &mut usize) -> Result<bool, Failure> {
         let connection = self.connection();
         let mut statements = rusqlite::Batch::new(connection, sql);
-        while let Some(mut statement) = statements.next().map_err(preparing)? {
+        while let Some(mut statement) = statements.next().map_err(|error| preparing(in_script(error, sql)))? {
             if self.is_cancelled() {
                 return Err(cancelled().into());
             }
@@ -334,6 +334,17 @@ impl Session {
         }
         Ok(true)
     }
+}
+
+/// The error of a statement with its place in the whole script.
+fn in_script(mut error: rusqlite::Error, script: &str) -> rusqlite::Error {
+    // What SQLite was given is the script from this statement on.
+    if let rusqlite::Error::SqlInputError { sql, offset, .. } = &mut error
+        && let Ok(within) = usize::try_from(*offset)
+    {
+        *offset = i32::try_from(script.len() - sql.len() + within).unwrap_or(-1);
+    }
+    error
 }
 
 /// Whether a statement reads, and in a way whose instructions tell how long it takes.

@@ -170,10 +170,38 @@ pub async fn execute_script_stops_at_the_first_error(f: &Fixture) -> Result<()> 
     if f.kind() == DialectKind::Postgres {
         assert_eq!(count(&db, &t).await?, 0, "a script without BEGIN is all or nothing on PostgreSQL");
     } else {
-        assert_eq!(error.batch_index(), Some(2), "{error:?}");
         assert_eq!(count(&db, &t).await?, 2);
     }
+    assert_eq!(error.batch_index(), Some(2), "{error:?}");
     assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await?, 1);
+    Ok(())
+}
+
+pub async fn execute_script_says_which_statement_failed_and_where(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.keyed(&db).await?;
+    let on_mysql = f.kind() == DialectKind::MySql;
+    // What goes wrong, and where: at the mistake, or at the statement where the server does not say.
+    for (wrong, place) in [
+        ("SELEC 'é' AS n", Some("SELEC ")),
+        ("SELECT 'é' AS n FROM FROM", Some("FROM ;")),
+        (&format!("SELECT 'é', no_such_column FROM {t}"), Some("no_such_column").filter(|_| !on_mysql)),
+        ("SELECT 'é' FROM no_such_table", Some("no_such_table").filter(|_| f.kind() == DialectKind::Postgres)),
+        (&format!("INSERT INTO {t} (n, id) VALUES (0, 1)"), None),
+    ] {
+        let script = format!(
+            "-- é; a comment\nDELETE FROM {t};\n\n  INSERT INTO {t} (id, n) VALUES (1, 0); /* ;é */ {wrong} ;\n\
+             SELECT ';' AS {t}"
+        );
+        let error = db.execute_script(&script).await.unwrap_err();
+        let shown = place.is_some();
+        let at = script.find(place.unwrap_or(wrong)).unwrap();
+        let column = script[..at].rsplit('\n').next().unwrap().chars().count() + 1;
+        assert_eq!((error.batch_index(), error.line_col()), (Some(2), Some((4, column))), "{error:?}");
+        let text = error.to_string();
+        assert_eq!(text.contains(wrong), shown, "{text}");
+        assert_eq!(text.contains(&format!("in the statement at 4:{column} of the script")), !shown, "{text}");
+    }
     Ok(())
 }
 

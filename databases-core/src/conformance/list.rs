@@ -55,6 +55,7 @@ macro_rules! conformance {
             bulk::execute_script_runs_several_statements [FullSql];
             bulk::execute_script_of_nothing_does_nothing [FullSql];
             bulk::execute_script_stops_at_the_first_error [FullSql];
+            bulk::execute_script_says_which_statement_failed_and_where [FullSql];
             bulk::execute_script_in_a_transaction_is_part_of_it [FullSql];
             bulk::execute_script_with_its_own_commit_is_refused_in_a_transaction [FullSql];
             bulk::execute_script_left_in_a_transaction_is_rolled_back [FullSql];

@@ -90,13 +90,18 @@ impl Template {
 
     /// Line and column of the byte `at` of the user's text, and that line with a caret below the word that begins there.
     pub(crate) fn place(&self, at: usize) -> ((usize, usize), String) {
-        let behind = &self.sql[at..];
-        let colon = usize::from(behind.starts_with(':'));
-        let word = behind.bytes().skip(colon).take_while(|&byte| is_word_byte(byte)).count();
-        let first = behind.chars().next().map_or(0, char::len_utf8);
-        let place = Shown::new(&self.sql, at, at + (colon + word).max(first));
-        (place.line_col, place.to_string())
+        place(&self.sql, at)
     }
+}
+
+/// Line and column of the byte `at` of `sql`, and that line with a caret below the word that begins there.
+pub(crate) fn place(sql: &str, at: usize) -> ((usize, usize), String) {
+    let behind = &sql[at..];
+    let colon = usize::from(behind.starts_with(':'));
+    let word = behind.bytes().skip(colon).take_while(|&byte| is_word_byte(byte)).count();
+    let first = behind.chars().next().map_or(0, char::len_utf8);
+    let place = Shown::new(sql, at, at + (colon + word).max(first));
+    (place.line_col, place.to_string())
 }
 
 /// Follows both texts.

@@ -58,6 +58,7 @@ pub use class::{StatementClass, Verb};
 pub use dialect::{Dialect, DialectKind};
 pub use error::{SqlError, SqlErrorKind};
 pub(crate) use identifier::find_loose_identifier;
+pub(crate) use locate::place;
 pub use script::{ScriptStatement, split_script};
 pub use template::{Template, native_placeholders, scan};
 pub use values::{ArgPath, ArgRef, Args, ArgsIter, Bound, ItemShape, Shape, Values};
