@@ -112,6 +112,11 @@ fn every_finding_about_a_driver_has_a_shield() {
     check("docs/drivers.md", 10);
 }
 
+#[test]
+fn all_that_works_with_a_pooler_has_a_test() {
+    check("docs/poolers.md", 6);
+}
+
 /// Pools and timeouts go by the monotonic clock, which does not jump. The other is for values.
 #[test]
 fn no_wait_depends_on_the_clock_of_the_day() {

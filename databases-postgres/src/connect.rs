@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::connection::PgConnection;
 use crate::error;
-use crate::guard::{Guard, GuardState, Limits};
+use crate::guard::{Guard, GuardState, Limits, Refused};
 use crate::options::{PgOptions, Place};
 use crate::ready::AsItIs;
 use crate::session::{Reason, Session};
@@ -149,9 +149,11 @@ async fn attempt(
     // Under a weaker mode whoever is on the way could have taken the server's place.
     let insisted = client.is_some() && options.tls.mode() >= TlsMode::Require;
     let allow_cleartext_password = options.limits.allow_cleartext_password || insisted;
-    let guard = Guard::new(socket, state.clone(), Limits { allow_cleartext_password, ..options.limits });
+    let password_bytes = password.map_or(0, |password| password.len());
+    let limits = Limits { allow_cleartext_password, password_bytes, ..options.limits };
+    let guard = Guard::new(socket, state.clone(), limits);
     let (driver, mut connection) = config(options, password)
-        .connect_raw(guard, AsItIs { end_point })
+        .connect_raw(guard, AsItIs { end_point, stays_open: false })
         .await
         .map_err(|error| connect_error(error, &state, options, password.is_some()))?;
     let session = Session::new(state);
@@ -208,7 +210,10 @@ async fn open(place: &Place) -> Result<(Box<dyn Socket>, Address)> {
 fn config(options: &PgOptions, password: Option<&Zeroizing<String>>) -> Config {
     let mut config = Config::new();
     AsItIs::configure(&mut config);
-    config.user(&options.user).options(&options.startup_options).channel_binding(options.channel_binding);
+    config.user(&options.user).channel_binding(options.channel_binding);
+    if !options.startup_options.is_empty() {
+        config.options(&options.startup_options);
+    }
     if let Some(database) = &options.database {
         config.dbname(database);
     }
@@ -222,21 +227,34 @@ fn config(options: &PgOptions, password: Option<&Zeroizing<String>>) -> Config {
 }
 
 fn connect_error(error: tokio_postgres::Error, state: &GuardState, options: &PgOptions, has_password: bool) -> Error {
-    if state.refused_cleartext() {
-        return Error::new(
-            ErrorKind::Authentication,
-            "the server asks for the password in clear text, which is not allowed",
-        )
-        .with_hint("sslmode=verify-full allows it, and allow_cleartext_password=true where the network is trusted");
+    if let Some(refused) = state.refused() {
+        let (message, hint) = match refused {
+            Refused::Cleartext => (
+                "the server asks for the password in clear text, which is not allowed",
+                "sslmode=verify-full allows it, and allow_cleartext_password=true where the network is trusted",
+            ),
+            Refused::Computing => (
+                "the server asks for a login by SCRAM that takes too much computing",
+                "scram_iterations (4096) times the password's length has a limit: 7,000 bytes at 4096, 64 at 100,000",
+            ),
+        };
+        return Error::new(ErrorKind::Authentication, message).with_hint(hint);
     }
     if let Some(server) = error.as_db_error() {
         // Nothing but names has been sent yet, so its words can repeat no value.
         let ours = error::from_server(server, Some(server.message()));
         let kind = match ours.kind() {
             ErrorKind::Authentication => ErrorKind::Authentication,
+            // PgBouncer has one code for all that it refuses.
+            _ if server.message().ends_with("authentication failed") => ErrorKind::Authentication,
             _ => ErrorKind::Connect,
         };
-        let ours = ours.with_kind(kind).with_effect(databases_core::Effect::NotSent);
+        let mut ours = ours.with_kind(kind).with_effect(databases_core::Effect::NotSent);
+        if server.message().starts_with("unsupported startup parameter") {
+            ours = ours.with_hint(
+                "a pooler takes no `search_path` and `options` from the URL; ALTER ROLE … SET holds without them",
+            );
+        }
         // It has too many connections, or is starting or stopping.
         return if matches!(server.code().code(), "53300" | "57P03") { ours.with_passing() } else { ours };
     }
@@ -283,7 +301,10 @@ impl Cancel {
                 tls::Answer::Refused(_) => return Err(io::Error::other("the server has no TLS any more")),
             };
         }
-        self.token.cancel_query_raw(&mut socket, AsItIs { end_point: None }).await.map_err(io::Error::other)?;
+        self.token
+            .cancel_query_raw(&mut socket, AsItIs { end_point: None, stays_open: true })
+            .await
+            .map_err(io::Error::other)?;
         let mut rest = [0; 64];
         loop {
             match socket.read(&mut rest).await {

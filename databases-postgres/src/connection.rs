@@ -35,9 +35,11 @@ const CANCEL_EVERY: Duration = Duration::from_millis(250);
 const DISCARD_WAIT: Duration = Duration::from_secs(5);
 
 /// What `DISCARD ALL` does, but for `DEALLOCATE ALL`: the driver keeps statements of its own that look types up, and so
-/// do we. Statements that SQL text has prepared are named by the last part.
+/// do we. The settings of the startup message may be a pooler's, which RESET ALL does not go back to. Statements that SQL text has
+/// prepared are named by the last part.
 /// <https://www.postgresql.org/docs/current/sql-discard.html>
-const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
+    SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; UNLISTEN *; \
     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES; \
     SELECT 'DEALLOCATE ' || pg_catalog.quote_ident(name) FROM pg_catalog.pg_prepared_statements WHERE from_sql";
 

@@ -3,8 +3,8 @@
 //! It hops from message header to message header in both directions and never copies a payload: what the frontend
 //! asked to be answered (Sync, Query) is counted against the server's ReadyForQuery, whose status byte and the command
 //! tags before it are the only proof of what a transaction is. It also refuses what a client must not accept: messages
-//! above a size, and a request for the password in clear text. The one thing it changes are the formats that some
-//! results are asked for in (see [`crate::formats`]).
+//! above a size, and a request for the password in clear text. It changes two things: the startup message gets the settings
+//! of every session of ours, and some results are asked for in other formats (see [`crate::formats`]).
 //!
 //! Message formats: <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -38,7 +38,7 @@ pub(crate) struct GuardState {
     rollbacks: AtomicU64,
     deallocations: AtomicU64,
     standard_strings: AtomicBool,
-    refused_cleartext: AtomicBool,
+    refused: OnceLock<Refused>,
     server_version: Mutex<String>,
     /// Statements with columns in text.
     pub(crate) formats: Formats,
@@ -58,7 +58,7 @@ impl GuardState {
             rollbacks: AtomicU64::new(0),
             deallocations: AtomicU64::new(0),
             standard_strings: AtomicBool::new(true),
-            refused_cleartext: AtomicBool::new(false),
+            refused: OnceLock::new(),
             server_version: Mutex::new(String::new()),
             formats: Formats::default(),
             changed: Notify::new(),
@@ -119,8 +119,9 @@ impl GuardState {
         self.standard_strings.load(SeqCst)
     }
 
-    pub(crate) fn refused_cleartext(&self) -> bool {
-        self.refused_cleartext.load(SeqCst)
+    /// What the server wanted for the login and did not get.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.refused.get().copied()
     }
 
     pub(crate) fn server_version(&self) -> String {
@@ -148,8 +149,22 @@ impl GuardState {
     }
 }
 
+/// What is refused to a server during the login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The password as it is.
+    Cleartext,
+    /// More computing with the password than a login is worth.
+    Computing,
+}
+
 /// How many bytes of a message are kept to look at; enough for every tag and parameter that matters.
 const KEPT: usize = 96;
+/// The same for a message of the login; PostgreSQL's longest that is looked at has 92.
+const KEPT_OF_LOGIN: usize = 512;
+/// How many blocks of SHA-256 a login may take, which the driver computes at one go: a tenth of a second, and what the driver's own
+/// limit of 100,000 rounds takes with a password that fits a block.
+const MAX_BLOCKS: u64 = 400_000;
 
 /// Walks over messages that may be cut at any byte.
 #[derive(Debug)]
@@ -160,13 +175,25 @@ struct Walker {
     /// Whether the message has no tag byte: the frontend's first.
     untagged: bool,
     body_left: usize,
-    kept: [u8; KEPT],
+    kept: [u8; KEPT_OF_LOGIN],
     kept_len: usize,
 }
 
 impl Walker {
     fn new(untagged: bool) -> Self {
-        Self { header: [0; 5], have: usize::from(untagged), untagged, body_left: 0, kept: [0; KEPT], kept_len: 0 }
+        Self {
+            header: [0; 5],
+            have: usize::from(untagged),
+            untagged,
+            body_left: 0,
+            kept: [0; KEPT_OF_LOGIN],
+            kept_len: 0,
+        }
+    }
+
+    /// Whether the startup message is still to come or is under way.
+    fn is_at_startup(&self) -> bool {
+        self.untagged
     }
 
     /// How many bytes are missing of the header or the message that has begun; 0 between two messages.
@@ -210,7 +237,8 @@ impl Walker {
                 self.kept_len = 0;
             }
             let take = bytes.len().min(self.body_left);
-            let keep = take.min(KEPT - self.kept_len);
+            let most = if self.header[0] == b'R' { KEPT_OF_LOGIN } else { KEPT };
+            let keep = take.min(most - self.kept_len);
             self.kept[self.kept_len..self.kept_len + keep].copy_from_slice(&bytes[..keep]);
             self.kept_len += keep;
             self.body_left -= take;
@@ -244,6 +272,8 @@ pub(crate) struct Limits {
     pub(crate) max_message_bytes: usize,
     /// Whether the password may be sent as it is.
     pub(crate) allow_cleartext_password: bool,
+    /// How long the password is.
+    pub(crate) password_bytes: usize,
 }
 
 /// The walkers of both directions and what they have found; apart from the stream, for the tests.
@@ -332,12 +362,11 @@ impl Watch {
                     }
                 }
                 b'S' => parameter(state, body),
-                b'R' if body.starts_with(&[0, 0, 0, 3]) && !limits.allow_cleartext_password => {
-                    state.refused_cleartext.store(true, SeqCst);
-                    return Err(io::Error::new(
-                        io::ErrorKind::PermissionDenied,
-                        "the server asks for the password in clear text",
-                    ));
+                b'R' => {
+                    if let Some(refused) = refused(body, limits) {
+                        _ = state.refused.set(refused);
+                        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the login is refused"));
+                    }
                 }
                 _ => {}
             }
@@ -351,6 +380,31 @@ fn push(state: &GuardState, groups: &mut VecDeque<Group>, group: Group) {
     if group != Group::Housekeeping {
         state.working.fetch_add(1, SeqCst);
     }
+}
+
+/// What is wrong with a message of the login.
+fn refused(body: &[u8], limits: &Limits) -> Option<Refused> {
+    let (kind, data) = body.split_first_chunk()?;
+    match u32::from_be_bytes(*kind) {
+        3 if !limits.allow_cleartext_password => Some(Refused::Cleartext),
+        // The server's first message of SCRAM, `r=…,s=…,i=4096`: each round hashes the whole password, if it is longer than a block.
+        11 => {
+            // The rounds of a message that is too long may stand behind what is kept.
+            let rounds = if body.len() < KEPT_OF_LOGIN { rounds(data) } else { u64::MAX };
+            let blocks_of_password = u64::try_from(limits.password_bytes / 64).unwrap_or(u64::MAX);
+            (rounds.saturating_mul(blocks_of_password.saturating_add(4)) > MAX_BLOCKS).then_some(Refused::Computing)
+        }
+        _ => None,
+    }
+}
+
+/// The number behind `i=`; 0 if the driver will not understand it either.
+fn rounds(data: &[u8]) -> u64 {
+    let digits = data.split(|&byte| byte == b',').find_map(|part| part.strip_prefix(b"i=")).unwrap_or_default();
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let number =
+        digits.iter().try_fold(0_u64, |number, byte| Some(number.saturating_mul(10).saturating_add(digit(byte)?)));
+    number.unwrap_or(0)
 }
 
 /// The bytes up to the NUL.
@@ -378,9 +432,26 @@ pub(crate) struct Guard<S> {
     inner: S,
     watch: Watch,
     rewriter: Rewriter,
+    /// The startup message, until it is whole.
+    startup: Vec<u8>,
     /// What was rewritten and is to be written, from `written` on.
     out: Vec<u8>,
     written: usize,
+}
+
+/// What every session of ours is in. Each is a parameter of the startup message, which comes after what the parameter
+/// `options` says, and which a pooler before the server keeps for its client, as it does not keep `options`.
+const SETTINGS: &[u8] = b"TimeZone\0UTC\0DateStyle\0ISO\0";
+
+/// The startup message with the session's settings: length, version, names and values, a NUL.
+fn with_settings(mut message: Vec<u8>) -> io::Result<Vec<u8>> {
+    let unlike = || io::Error::new(io::ErrorKind::InvalidData, "the driver's startup message has another form");
+    message.pop().filter(|last| *last == 0).ok_or_else(unlike)?;
+    message.extend_from_slice(SETTINGS);
+    message.push(0);
+    let len = u32::try_from(message.len()).map_err(|_| unlike())?;
+    message.first_chunk_mut().ok_or_else(unlike).map(|field| *field = len.to_be_bytes())?;
+    Ok(message)
 }
 
 /// How much is rewritten at once.
@@ -388,7 +459,8 @@ const REWRITE_BYTES: usize = 64 << 10;
 
 impl<S> Guard<S> {
     pub(crate) fn new(inner: S, state: Arc<GuardState>, limits: Limits) -> Self {
-        Self { inner, watch: Watch::new(state, limits), rewriter: Rewriter::default(), out: Vec::new(), written: 0 }
+        let watch = Watch::new(state, limits);
+        Self { inner, watch, rewriter: Rewriter::default(), startup: Vec::new(), out: Vec::new(), written: 0 }
     }
 }
 
@@ -422,6 +494,15 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
 
     fn poll_write_some(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_out(cx))?;
+        if self.watch.client.is_at_startup() {
+            let taken = &buf[..buf.len().min(self.watch.client.missing())];
+            self.startup.extend_from_slice(taken);
+            self.watch.wrote(taken)?;
+            if !self.watch.client.is_at_startup() {
+                self.out = with_settings(std::mem::take(&mut self.startup))?;
+            }
+            return Poll::Ready(Ok(taken.len()));
+        }
         let between = self.rewriter.is_between_messages();
         let buf = if between && self.watch.state.formats.is_empty() {
             buf

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-const LIMITS: Limits = Limits { max_message_bytes: 1 << 20, allow_cleartext_password: false };
+const LIMITS: Limits = Limits { max_message_bytes: 1 << 20, allow_cleartext_password: false, password_bytes: 10 };
 
 /// One side of a recorded exchange, and what must be known once all of it has passed.
 enum Step {
@@ -175,7 +175,7 @@ fn a_request_for_the_password_in_clear_text_is_refused() {
     let request = message(b'R', &[0, 0, 0, 3]);
     let state = GuardState::new();
     assert!(Watch::new(state.clone(), LIMITS).read(&request).is_err());
-    assert!(state.refused_cleartext());
+    assert_eq!(state.refused(), Some(Refused::Cleartext));
     let allowed = Limits { allow_cleartext_password: true, ..LIMITS };
     Watch::new(GuardState::new(), allowed).read(&request).unwrap();
     for other in [[0, 0, 0, 0], [0, 0, 0, 5], [0, 0, 0, 10]] {
@@ -191,6 +191,56 @@ proptest::proptest! {
             let _ = (watch.read(bytes), watch.wrote(bytes));
         }
     }
+}
+
+/// The server's first message of SCRAM.
+fn challenge(nonce: &str, rounds: &str) -> Vec<u8> {
+    message(b'R', format!("\0\0\0\x0br={nonce},s=bm90IGEgcmVhbCBzYWx0,i={rounds}").as_bytes())
+}
+
+#[test]
+fn a_login_that_takes_too_much_computing_is_refused() {
+    let nonce = "n".repeat(48);
+    let long = "n".repeat(KEPT_OF_LOGIN);
+    for (nonce, rounds, password_bytes, taken) in [
+        (&nonce, "4096", 10, true),
+        (&nonce, "4096", 4_000, true),
+        (&nonce, "4096", 100_000, false),
+        (&nonce, "100000", 63, true),
+        (&nonce, "100001", 10, false),
+        (&nonce, "2147483648", 10, false),
+        (&nonce, "99999999999999999999999999", 10, false),
+        (&nonce, "1", usize::MAX, false),
+        // Which is no number: the driver says so.
+        (&nonce, "-1", 10, true),
+        (&long, "1", 10, false),
+    ] {
+        for chunk in [1, 7, usize::MAX] {
+            let state = GuardState::new();
+            let mut watch = Watch::new(state.clone(), Limits { password_bytes, ..LIMITS });
+            let result = challenge(nonce, rounds).chunks(chunk).try_for_each(|bytes| watch.read(bytes));
+            assert_eq!(result.is_ok(), taken, "{rounds} with {password_bytes}");
+            assert_eq!(state.refused(), (!taken).then_some(Refused::Computing));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_startup_message_gets_the_settings_of_the_session() {
+    for chunk in [1, 3, 1000] {
+        let (near, mut far) = tokio::io::duplex(1000);
+        let mut guard = Guard::new(near, GuardState::new(), LIMITS);
+        for bytes in [startup(), sync()].concat().chunks(chunk) {
+            guard.write_all(bytes).await.unwrap();
+        }
+        guard.shutdown().await.unwrap();
+        drop(guard);
+        let mut found = Vec::new();
+        far.read_to_end(&mut found).await.unwrap();
+        let expected = b"\0\0\0\x2b\0\x03\0\0user\0u\0TimeZone\0UTC\0DateStyle\0ISO\0\0";
+        assert_eq!(found, [&expected[..], &sync()].concat());
+    }
+    assert!(with_settings(Vec::new()).is_err() && with_settings(vec![1; 9]).is_err());
 }
 
 #[tokio::test]
@@ -240,7 +290,8 @@ async fn binds_get_their_formats_through_a_socket_that_takes_little_at_a_time() 
     guard.write_all(&first[..50_000]).await.unwrap();
     state.formats.insert("s1", [true, false].into_iter());
     guard.write_all(&first[50_000..]).await.unwrap();
-    expected.extend(first);
+    expected.extend(with_settings(startup()).unwrap());
+    expected.extend(bind("s1", &long, binary));
     for (given, becomes) in [
         (bind("s1", &long, binary), bind("s1", &long, end)),
         (bind("s2", &long, binary), bind("s2", &long, binary)),

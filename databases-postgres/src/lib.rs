@@ -18,7 +18,7 @@
 //! | `channel_binding` | whether a login by SCRAM is bound to the TLS session: `disable`, `prefer` (the default), `require` (which also refuses every other login) |
 //! | `application_name` | shown in `pg_stat_activity` |
 //! | `search_path` | the schemas that names without one are looked up in |
-//! | `options` | settings of the session, as `-c name=value`; TimeZone and DateStyle are ours: UTC and ISO |
+//! | `options` | settings of the session, as `-c name=value`; TimeZone and DateStyle are ours: UTC and ISO. PgBouncer refuses it, and `search_path` |
 //! | `host` | the host or socket directory of a URL without one, as in `postgres:///app?host=/run/postgresql` |
 //! | `allow_cleartext_password` | lets the server ask for the password in clear text; default false: only over TLS that `sslmode` insists on |
 //! | `max_message_bytes` | the longest message taken from the server; default 1 GiB |

@@ -47,7 +47,7 @@ pub(crate) struct PgOptions {
     pub(crate) password: Option<Zeroizing<String>>,
     pub(crate) database: Option<String>,
     pub(crate) application_name: Option<String>,
-    /// The startup parameter `options`: the user's, then the session defaults.
+    /// The startup parameter `options`.
     pub(crate) startup_options: String,
     pub(crate) tls: TlsOptions,
     pub(crate) channel_binding: ChannelBinding,
@@ -91,6 +91,7 @@ impl PgOptions {
             limits: Limits {
                 max_message_bytes: max_message_bytes.unwrap_or(DEFAULT_MAX_MESSAGE_BYTES).max(1024),
                 allow_cleartext_password: options.take_bool("allow_cleartext_password")?.unwrap_or(false),
+                password_bytes: 0, // Known when it is used.
             },
             statement_cache_size: pool.statement_cache_size,
         };
@@ -142,29 +143,21 @@ fn system_user() -> Option<String> {
     ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
 }
 
-/// The session defaults come last, so that the meaning of times does not depend on the URL.
+/// The user's, then the search path.
 fn startup_options(user: Option<String>, search_path: Option<&str>) -> String {
     let mut options = user.unwrap_or_default();
-    let mut set = |name: &str, value: &str| {
-        if !options.is_empty() {
-            options.push(' ');
-        }
-        options.push_str("-c ");
-        options.push_str(name);
-        options.push('=');
-        for letter in value.chars() {
-            // <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-OPTIONS>
-            if letter.is_ascii_whitespace() || letter == '\\' {
-                options.push('\\');
-            }
-            options.push(letter);
-        }
-    };
-    if let Some(path) = search_path {
-        set("search_path", path);
+    let Some(path) = search_path else { return options };
+    if !options.is_empty() {
+        options.push(' ');
     }
-    set("TimeZone", "UTC");
-    set("DateStyle", "ISO");
+    options.push_str("-c search_path=");
+    for letter in path.chars() {
+        // <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-OPTIONS>
+        if letter.is_ascii_whitespace() || letter == '\\' {
+            options.push('\\');
+        }
+        options.push(letter);
+    }
     options
 }
 
@@ -217,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn startup_options_end_with_the_session_defaults() {
+    fn startup_options_end_with_the_search_path() {
         let with = |url| read(url).unwrap().startup_options;
-        assert_eq!(with("postgres://u@h/d"), "-c TimeZone=UTC -c DateStyle=ISO");
+        assert_eq!(with("postgres://u@h/d"), "");
         assert_eq!(
             with("postgres://u@h/d?search_path=a,%20%22b%22&options=-c%20jit%3Doff"),
-            "-c jit=off -c search_path=a,\\ \"b\" -c TimeZone=UTC -c DateStyle=ISO"
+            "-c jit=off -c search_path=a,\\ \"b\""
         );
     }
 }

@@ -13,6 +13,9 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 /// Gives the driver's stream back as it is, with what a login can be bound to.
 pub(crate) struct AsItIs {
     pub(crate) end_point: Option<Vec<u8>>,
+    /// Whether the driver's end of writing is left out: a pooler that is asked to cancel may take it for the end of the client, and
+    /// then does not say when it has cancelled.
+    pub(crate) stays_open: bool,
 }
 
 impl AsItIs {
@@ -28,7 +31,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnect<S> for AsItIs {
     type Future = Ready<Result<ReadyStream<S>, Infallible>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        future::ready(Ok(ReadyStream { stream, end_point: self.end_point }))
+        future::ready(Ok(ReadyStream { stream, end_point: self.end_point, stays_open: self.stays_open }))
     }
 }
 
@@ -36,6 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnect<S> for AsItIs {
 pub(crate) struct ReadyStream<S> {
     stream: S,
     end_point: Option<Vec<u8>>,
+    stays_open: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for ReadyStream<S> {
@@ -63,6 +67,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ReadyStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.stays_open {
+            return Pin::new(&mut self.stream).poll_flush(cx);
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

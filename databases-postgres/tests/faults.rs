@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use databases_core::backend::{ConnectContext, Status, TransactionCommand as Tx};
 use databases_core::url::DatabaseUrl;
@@ -203,5 +203,53 @@ async fn a_server_that_says_nonsense_is_left_without_a_hang() {
         assert_eq!(error.kind(), ErrorKind::Disconnected, "{error:?}");
         assert!(error.to_string().contains(says), "{error}");
         assert_eq!(c.status(), Status::Broken);
+    }
+}
+
+/// A server that asks for SCRAM, and then for as many `rounds` of it.
+async fn scram(rounds: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 4096];
+                _ = client.read(&mut bytes).await;
+                _ = client.write_all(b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0").await;
+                let n = client.read(&mut bytes).await.unwrap_or(0);
+                let sent = String::from_utf8_lossy(&bytes[..n]).into_owned();
+                let nonce = sent.rsplit("r=").next().unwrap_or_default();
+                let challenge = format!("r={nonce}0123456789,s=bm90IGEgcmVhbCBzYWx0,i={rounds}");
+                let len = u32::try_from(challenge.len() + 8).unwrap();
+                let message = [b"R", &len.to_be_bytes()[..], &[0, 0, 0, 11], challenge.as_bytes()].concat();
+                _ = client.write_all(&message).await;
+                _ = client.read(&mut bytes).await;
+                // An answer came: the login was computed. What follows is no proof of knowing the password.
+                _ = client.write_all(b"R\0\0\0\x0c\0\0\0\x0cv=AA").await;
+                _ = client.read(&mut bytes).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_login_is_given_up_before_it_takes_too_much_computing() {
+    let long = "p".repeat(100_000);
+    for (password, rounds, says) in [
+        ("hunter2", "4096", "agree on no way"),
+        ("hunter2", "2147483648", "too much computing"),
+        ("hunter2", "999999999999999999999", "too much computing"),
+        (&long, "4096", "too much computing"),
+    ] {
+        let port = scram(rounds).await;
+        let url = format!("postgres://u:{password}@127.0.0.1:{port}/d?sslmode=disable");
+        let connecting = Instant::now();
+        let connector = connector(&url, &PoolOptions::default()).unwrap();
+        let error = connector.connect(ConnectContext::default()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Authentication, "{error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(!format!("{error:?}").contains(password));
+        assert!(connecting.elapsed() < Duration::from_secs(5), "{rounds}");
     }
 }
