@@ -72,7 +72,11 @@ impl Client for Ours {
     }
 
     async fn script(&mut self, sql: &str) -> Result<()> {
-        Ok(self.db.execute_script(sql).await?)
+        match &self.connection {
+            Some(connection) => connection.execute_script(sql).await?,
+            None => self.db.execute_script(sql).await?,
+        }
+        Ok(())
     }
 
     async fn run(&mut self, work: Work, i: i64) -> Result<usize> {

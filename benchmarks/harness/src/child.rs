@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use peak_alloc::PeakAlloc;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::{Error, Plan, Result, Work};
 
@@ -58,6 +59,9 @@ impl FromStr for Round {
     }
 }
 
+/// A side that takes longer for a round, or to open, hangs.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// Opens the clients of `plan`, then does a round of as many milliseconds as each line of standard input says.
 ///
 /// One task runs on a runtime of one thread; several on one of as many as there are cores. `memory` is the process' allocator, if it
@@ -73,7 +77,7 @@ pub fn serve<C: Client>(plan: &Plan, memory: Option<&PeakAlloc>) -> Result<()> {
         tokio::runtime::Builder::new_multi_thread()
     };
     builder.enable_all().build()?.block_on(async {
-        let mut clients = C::open(plan).await?;
+        let mut clients = timeout(LONGEST, C::open(plan)).await??;
         if let Some(sql) = plan.preparation() {
             clients[0].script(&sql).await?;
         }
@@ -93,7 +97,8 @@ pub fn serve<C: Client>(plan: &Plan, memory: Option<&PeakAlloc>) -> Result<()> {
             if let Some(sql) = plan.reset() {
                 clients[0].script(&sql).await?;
             }
-            println!("{}", round(&mut clients, plan.work, length, memory).await?);
+            let round = timeout(LONGEST, round(&mut clients, plan.work, length, memory)).await;
+            println!("{}", round.map_err(|_| format!("a round was not over after {LONGEST:?}"))??);
             std::io::stdout().flush()?;
         }
         Ok(())
@@ -107,13 +112,13 @@ async fn round<C: Client>(
     length: Duration,
     memory: Option<&PeakAlloc>,
 ) -> Result<Round> {
+    let mut all = Vec::with_capacity(clients.len()); // Before the allocator is asked.
     let allocated = memory.map(|memory| {
         memory.reset_peak_usage();
         memory.current_usage()
     });
     let cpu = cpu_nanos();
     let start = Instant::now();
-    let mut all = Vec::new();
     if let [client] = &mut clients[..] {
         all.push(repeat(client, work, 0, start + length).await?);
     } else {

@@ -37,11 +37,11 @@ impl<'a> Ground<'a> {
         let variable = |name| std::env::var(name).unwrap_or_default();
         let (urls, names, pids) =
             (variable("TEST_DATABASE_URLS"), variable("TEST_SERVERS"), variable("TEST_SERVER_PIDS"));
-        let mut names = names.split("; ").map(|name| name.split(" on port ").next().unwrap_or(name));
+        let mut names = names.split("; ").map(short_name);
         let mut pids = pids.split(',').map(|pid| pid.parse().ok());
         let servers = urls.split(',').filter(|url| !url.is_empty()).map(|url| {
             let place = if url.starts_with("postgres") { Place::Postgres } else { Place::MySql };
-            let (name, pid) = (names.next().unwrap_or("a server").to_owned(), pids.next().flatten());
+            let (name, pid) = (names.next().unwrap_or_default(), pids.next().flatten());
             (place, Server { name, url: Some(url.to_owned()), pid })
         });
         let memory = Path::new("/dev/shm");
@@ -76,7 +76,7 @@ impl<'a> Ground<'a> {
     pub(crate) fn measure(&self, row: &Row, server: &Server) -> Result<Vec<Measured>> {
         self.prepare(row, server)?;
         let pinned = row.pinned.then(|| Pinned::new(server.pid)).transpose()?;
-        let sides = if self.settings.few_sides { row.sides_of_goals() } else { row.sides.to_vec() };
+        let sides = if self.settings.quick { row.sides_of_goals() } else { row.sides.to_vec() };
         let mut running = Vec::new();
         for side in sides {
             match self
@@ -159,6 +159,12 @@ impl<'a> Ground<'a> {
             line => Err(format!("expected that it is ready, found {line:?}").into()),
         }
     }
+}
+
+/// `MariaDB 10.11.19` of `MariaDB 10.11.19-0+deb12u1 on port 23456`.
+fn short_name(name: &str) -> String {
+    let words = name.split(' ').take(2).map(|word| word.split('-').next().unwrap_or(word));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 const SIDES: &str = "sides";
