@@ -2,11 +2,12 @@
 # Finding, installing and starting servers, for scripts/servers and scripts/lib/own-server, which source this file.
 #
 # Needs from there: `say`, `die`, `only`, `lib`, `mysqld_more`. Gives: `find_or_install`, `make_work_folder`, `start_postgres`,
-# `start_mysql`, and the arrays `urls` and `descriptions`, to which every server that runs adds itself.
+# `start_mysql`, and the arrays `urls`, `descriptions` and `server_pids`, to which every server that runs adds itself.
 # Needs nothing but bash and coreutils: no python, and no database client.
 
 urls=()
 descriptions=()
+server_pids=()
 work=""
 postgres_more=() # More arguments; the last word on an option counts.
 session=()
@@ -226,6 +227,7 @@ start_postgres() { # NAME BINARIES [PREFIX…]
 
     start_on_free_port "$name" "$folder" launch_postgres postgres_ready || return 1
     urls+=("postgres://databases:$password@127.0.0.1:$port/databases_test")
+    server_pids+=("$launched")
     descriptions+=("$("${postgres_prefix[@]}" "$postgres_bin_now/postgres" --version | sed 's/^postgres (PostgreSQL)/PostgreSQL/') on port $port")
 }
 
@@ -274,6 +276,7 @@ start_mysql() { # NAME PROGRAM [ARGUMENT…]
     start_on_free_port "$name" "$folder" launch_mysql mysql_ready || return 1
     rm -f "$folder/init.sql"
     grep -F '[ERROR]' "$folder/log" >&2 || true
+    server_pids+=("$launched")
     urls+=("mysql://databases:$password@127.0.0.1:$port/databases_test")
     case $greeting in
         *MariaDB*)

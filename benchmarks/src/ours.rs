@@ -1,0 +1,143 @@
+//! This crate.
+
+use databases::{Connection, Database, Executor, FromRow, Params, Row, TransactionOptions, Value, params};
+use futures_util::TryStreamExt as _;
+use harness::{BATCH, COPIED, COPIED_ROW, Client, INSERTED, ITEMS, Plan, Result, Style, Work, item_name};
+
+/// As [`harness::Item`], with the derive of this crate.
+#[derive(FromRow)]
+struct Item {
+    id: i64,
+    name: String,
+    price: f64,
+    stock: i32,
+    active: bool,
+}
+
+impl Item {
+    fn weight(self) -> usize {
+        let Self { id, name, price, stock, active } = self;
+        harness::Item { id, name, price, stock, active }.weight()
+    }
+}
+
+pub(crate) struct Ours {
+    db: Database,
+    plan: Plan,
+    sql: String,
+    /// The other statement of a mixed work.
+    other: String,
+    /// What the toolbench calls its own connection.
+    connection: Option<Connection>,
+}
+
+/// Makes the tables that all sides read.
+pub(crate) fn make_tables(plan: &Plan) -> Result<()> {
+    let sql = plan.tables()?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let db = Database::connect(&plan.url).await?;
+        db.execute_script(&sql).await?;
+        db.close().await?;
+        println!("ready");
+        Ok(())
+    })
+}
+
+impl Client for Ours {
+    async fn open(plan: &Plan) -> Result<Vec<Self>> {
+        let mut url = plan.url.clone();
+        if plan.side == "ours-lanes-off" {
+            url.push_str("?lanes=off");
+        }
+        let mut builder = Database::builder(url);
+        if !plan.url.contains(":memory:") {
+            builder = builder.max_connections(plan.connections);
+        }
+        let db = builder.connect().await?;
+        let other = match plan.work {
+            Work::Locks => Work::Locked,
+            _ => Work::Sleep,
+        };
+        let mut clients = Vec::new();
+        for _ in 0..plan.tasks {
+            clients.push(Self {
+                db: db.clone(),
+                plan: plan.clone(),
+                sql: plan.sql(Style::Named),
+                other: plan.sql_of(other, Style::Named),
+                connection: if plan.work.is_toolbench() { Some(db.acquire().await?) } else { None },
+            });
+        }
+        Ok(clients)
+    }
+
+    async fn script(&mut self, sql: &str) -> Result<()> {
+        match &self.connection {
+            Some(connection) => connection.execute_script(sql).await?,
+            None => self.db.execute_script(sql).await?,
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self, work: Work, i: i64) -> Result<usize> {
+        let (db, sql) = (&self.db, &self.sql);
+        if let Some(connection) = &self.connection {
+            return toolbench(connection, work, sql).await;
+        }
+        Ok(match work {
+            Work::Point => db.fetch_one::<Item>(sql, params! { id: i % ITEMS }).await?.weight(),
+            Work::Fetch if self.plan.side == "ours-row" => {
+                let rows: Vec<Row> = db.fetch_all(sql, ()).await?;
+                rows.iter().map(weight_of_row).sum::<databases::Result<usize>>()?
+            }
+            Work::Fetch => db.fetch_all::<Item>(sql, ()).await?.into_iter().map(Item::weight).sum(),
+            Work::Insert => db.execute(sql, inserted(i as usize)).await?.rows_affected() as usize,
+            Work::Bulk => db.execute_many(sql, (0..INSERTED).map(inserted)).await? as usize,
+            Work::Stream => {
+                let mut rows = db.iterate::<(i64, String)>(sql, ());
+                let mut weight = 0;
+                while let Some((id, name)) = rows.try_next().await? {
+                    weight += id as usize + name.len();
+                }
+                weight
+            }
+            Work::Sleep | Work::Locked => db.execute(&self.other, ()).await?.rows_affected() as usize,
+            Work::Lock => {
+                let tx = db.begin_with(TransactionOptions::default()).await?;
+                tx.execute(sql, ()).await?;
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tx.commit().await?;
+                1
+            }
+            _ => return self.plan.unknown(),
+        })
+    }
+}
+
+fn inserted(i: usize) -> Params<'static> {
+    params! { name: item_name(i), number: i as i64, price: i as f64 * 1.5, active: i.is_multiple_of(2) }
+}
+
+fn weight_of_row(row: &Row) -> databases::Result<usize> {
+    let (id, name, price, stock, active) =
+        (row.get_at(0)?, row.get_at(1)?, row.get_at(2)?, row.get_at(3)?, row.get_at(4)?);
+    Ok(harness::Item { id, name, price, stock, active }.weight())
+}
+
+async fn toolbench(connection: &Connection, work: Work, sql: &str) -> Result<usize> {
+    let (a, b, c, d, e, f, g) = COPIED_ROW;
+    let rows = |count| (0..count).map(move |_| params! { a, b, c, d, e, f, g });
+    let rows: Vec<Row> = match work {
+        Work::PgType => connection.fetch_all(sql, params! { typtypmod: -1, typisdefined: true }).await?,
+        Work::Series => connection.fetch_all(sql, params! { n: 1000 }).await?,
+        Work::Batch => return Ok(connection.execute_many(sql, rows(BATCH)).await? as usize),
+        Work::CopyFrom => return Ok(connection.execute_many(sql, rows(COPIED)).await? as usize),
+        _ => connection.fetch_all(sql, ()).await?,
+    };
+    let mut weight = 0;
+    for row in &rows {
+        let values = (0..row.len()).map(|i| row.get_at::<Value>(i)).collect::<databases::Result<Vec<_>>>()?;
+        weight += std::hint::black_box(values).len();
+    }
+    Ok(weight)
+}
