@@ -293,25 +293,9 @@ impl BackendConnection for Connection {
 
     async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {
         let mut operation = self.begin().await?;
-        let mut sum = 0;
-        let mut outcome = Ok(());
-        let mut index = 0;
-        while let Some(request) = requests.next() {
-            let done = match request {
-                Ok(request) => operation.session().execute(request, &mut TakeAll::new(None)).await,
-                Err(error) => Err(error),
-            };
-            match done {
-                Ok(done) => sum += done.rows_affected(),
-                Err(error) => {
-                    outcome = Err(if error.batch_index().is_none() { error.with_batch_index(index) } else { error });
-                    break;
-                }
-            }
-            index += 1;
-        }
+        let outcome = operation.session().run_many(requests).await;
         operation.finish();
-        outcome.map(|()| sum)
+        outcome
     }
 
     async fn run_script(&self, sql: &str) -> Result<()> {
@@ -410,13 +394,13 @@ impl BackendConnection for Connection {
 }
 
 /// Takes rows into a sink, or drops them.
-struct TakeAll<'a> {
+pub(crate) struct TakeAll<'a> {
     sink: Option<&'a mut dyn RowSink>,
     error: Option<Error>,
 }
 
 impl<'a> TakeAll<'a> {
-    fn new(sink: Option<&'a mut dyn RowSink>) -> Self {
+    pub(crate) fn new(sink: Option<&'a mut dyn RowSink>) -> Self {
         Self { sink, error: None }
     }
 
