@@ -19,6 +19,7 @@ mod executor;
 mod from_row;
 mod interop;
 mod limits;
+mod many;
 mod misfit;
 mod options;
 mod params;

@@ -8,14 +8,13 @@ use futures_util::stream;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::backend::{BackendConnection, ExecResult, Flow, Request, Requests, RowBatches, RowSink, Status};
+use crate::backend::{BackendConnection, ExecResult, Flow, Request, RowBatches, RowSink, Status};
 use crate::connection::Connection;
 use crate::database::breathe;
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::limits::ResultLimits;
 use crate::options::TransactionOptions;
-use crate::params::Params;
 use crate::pool::{Inner, Lease};
 use crate::query::Query;
 use crate::row::RowBatch;
@@ -107,7 +106,7 @@ impl Inner {
         Ok(worst)
     }
 
-    fn timeout_of(&self, query: &Query<'_>) -> Option<Duration> {
+    pub(crate) fn timeout_of(&self, query: &Query<'_>) -> Option<Duration> {
         query.timeout.or(self.options().statement_timeout)
     }
 
@@ -216,7 +215,7 @@ impl Checked {
 }
 
 /// What bounds and shows a statement on its way.
-struct Bounds<'a> {
+pub(crate) struct Bounds<'a> {
     inner: &'a Inner,
     conn: &'a dyn BackendConnection,
     timeout: Option<Duration>,
@@ -226,7 +225,7 @@ struct Bounds<'a> {
 }
 
 impl<'a> Bounds<'a> {
-    fn new(
+    pub(crate) fn new(
         inner: &'a Inner,
         conn: &'a dyn BackendConnection,
         parent: &tracing::Span,
@@ -242,7 +241,7 @@ impl<'a> Bounds<'a> {
     }
 
     /// Runs `work` under the span and for at most the timeout; a statement that takes longer is stopped at the server.
-    async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let waits = self.lease.is_some_and(Lease::was_behind);
         if self.timeout.is_none() && self.span.is_disabled() && !waits {
             return work.await;
@@ -303,37 +302,12 @@ async fn stopped(inner: &Inner, conn: &dyn BackendConnection, limit: Duration) -
     Error::new(ErrorKind::StatementTimeout, message)
 }
 
-/// Binds rows of parameters one by one, as the backend asks for them.
-struct BoundRows<'a> {
-    /// The text of the last row: the one that a server's position is about, if all rows have the same.
-    native: Option<Arc<str>>,
-    query: &'a Query<'a>,
-    template: Arc<Template>,
-    first: Option<Params<'static>>,
-    rows: &'a mut ParamRows<'a>,
-}
-
-impl Requests for BoundRows<'_> {
-    fn next(&mut self) -> Option<Result<Request>> {
-        let mut params = self.first.take().or_else(|| self.rows.next())?;
-        params.extend(self.query.built.clone());
-        let bound = params.bind(&self.template, self.query.allow_unused);
-        Some(bound.map(|(sql, args)| {
-            self.native = Some(sql.clone());
-            let mut request = Request::new(sql, args, self.template.clone());
-            request.prepared = self.query.prepared;
-            request.wants_rows = false;
-            request
-        }))
-    }
-}
-
 impl Handle {
-    fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         if self.in_transaction() { Place::Transaction } else { Place::Connection }
     }
 
-    fn mark(&self, class: StatementClass) {
+    pub(crate) fn mark(&self, class: StatementClass) {
         if changes_session(class) {
             self.session.mark_dirty();
         }
@@ -394,31 +368,6 @@ impl Handle {
         }
     }
 
-    /// All rows or none: inside a transaction or savepoint of its own.
-    pub(crate) async fn run_many(&self, query: Query<'_>, rows: &mut ParamRows<'_>) -> Result<u64> {
-        let inner = &self.session.inner;
-        let conn = &*self.session.conn;
-        inner.template(&query, conn.dialect(), self.place())?;
-        // Nothing is sent for no rows, not even BEGIN.
-        let Some(first) = rows.next() else { return Ok(0) };
-        let own = Transaction::new(self.begin(&TransactionOptions::new()).await?);
-        let result = async {
-            let handle = &own.handle;
-            // Again, in the dialect after what was undone on the way.
-            let template = inner.template(&query, conn.dialect(), self.place())?;
-            let in_flight = handle.enter().await?;
-            handle.mark(template.class());
-            let mut bound =
-                BoundRows { native: None, query: &query, template: template.clone(), first: Some(first), rows };
-            let bounds = Bounds::new(inner, conn, &handle.span, &template, inner.timeout_of(&query));
-            let result = bounds.run(conn.run_many(&mut bound)).await;
-            let native = bound.native.unwrap_or_default();
-            handle.leave(in_flight, template.class(), result).map_err(|error| error.located(&template, &native))
-        }
-        .await;
-        settle_savepoint(own, result).await
-    }
-
     pub(crate) async fn run_script(&self, script: &str) -> Result<()> {
         let inner = &self.session.inner;
         if !self.in_transaction() && self.session.force_rollback() {
@@ -476,7 +425,7 @@ impl Handle {
 }
 
 /// Keeps what was done in `savepoint` or undoes it, as `result` says.
-async fn settle_savepoint<T>(savepoint: Transaction, result: Result<T>) -> Result<T> {
+pub(crate) async fn settle_savepoint<T>(savepoint: Transaction, result: Result<T>) -> Result<T> {
     match result {
         Ok(value) => {
             savepoint.commit().await?;

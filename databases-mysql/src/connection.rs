@@ -315,28 +315,12 @@ impl BackendConnection for Connection {
 
     async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {
         let mut operation = self.begin().await?;
-        let mut sum = 0;
-        let mut outcome = Ok(());
-        let mut index = 0;
-        while let Some(request) = requests.next() {
-            let done = match request {
-                Ok(request) => match caught(operation.session().execute(request, &mut TakeAll::new(None))).await {
-                    Ok(done) => done,
-                    Err(_) => return Err(error::unreadable(None).with_batch_index(index)),
-                },
-                Err(error) => Err(error),
-            };
-            match done {
-                Ok(done) => sum += done.rows_affected(),
-                Err(error) => {
-                    outcome = Err(if error.batch_index().is_none() { error.with_batch_index(index) } else { error });
-                    break;
-                }
-            }
-            index += 1;
+        let mut requests = Pulled { requests, in_rows: false };
+        match caught(operation.session().run_many(&mut requests)).await {
+            // Not the driver's panic: rows are made by the caller.
+            Err(panic) if requests.in_rows => resume_unwind(panic),
+            outcome => operation.end(outcome),
         }
-        operation.finish();
-        outcome.map(|()| sum)
     }
 
     async fn run_script(&self, sql: &str) -> Result<()> {
@@ -433,8 +417,23 @@ impl BackendConnection for Connection {
     }
 }
 
+/// Requests, and whether one is being made.
+struct Pulled<'a> {
+    requests: &'a mut dyn Requests,
+    in_rows: bool,
+}
+
+impl Requests for Pulled<'_> {
+    fn next(&mut self) -> Option<Result<Request>> {
+        self.in_rows = true;
+        let request = self.requests.next();
+        self.in_rows = false;
+        request
+    }
+}
+
 /// Takes rows into a sink, or drops them.
-struct TakeAll<'a> {
+pub(crate) struct TakeAll<'a> {
     sink: Option<&'a mut dyn RowSink>,
     error: Option<Error>,
     /// Whether the sink has rows in hand, so that a panic is its own.
@@ -442,7 +441,7 @@ struct TakeAll<'a> {
 }
 
 impl<'a> TakeAll<'a> {
-    fn new(sink: Option<&'a mut dyn RowSink>) -> Self {
+    pub(crate) fn new(sink: Option<&'a mut dyn RowSink>) -> Self {
         Self { sink, error: None, in_sink: false }
     }
 

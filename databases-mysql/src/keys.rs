@@ -15,10 +15,11 @@ use databases_core::sql::{StatementClass, Template, Verb};
 use hashlink::LruCache;
 use mysql_async::Value;
 
+use crate::tables::Tables;
 use crate::text::contains;
 
 /// The table that an INSERT, UPDATE or REPLACE changes, without quotes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
     pub(crate) schema: Option<String>,
     pub(crate) table: String,
@@ -43,6 +44,11 @@ impl Target {
         let (table, rest) = part(rest.trim_start())?;
         rest.trim().is_empty().then_some(Self { schema: Some(first), table })
     }
+}
+
+/// A name as the text spells it, without its quotes.
+pub(crate) fn unquoted(name: &str) -> String {
+    part(name).map_or_else(|| name.to_owned(), |(name, _)| name)
 }
 
 /// The name at the start of `text`, and what follows it.
@@ -96,23 +102,28 @@ pub(crate) struct LookUp<'a> {
 }
 
 impl LookUp<'_> {
-    pub(crate) fn sql(&self) -> String {
-        // A LIMIT of its own, because a session may have set `sql_select_limit`.
-        let (limit, hint) = if self.is_mysql {
-            (String::new(), format!("/*+ MAX_EXECUTION_TIME({}) */ ", LIMIT.as_millis()))
+    /// A SELECT of `what` that takes no longer than [`LIMIT`].
+    pub(crate) fn bounded(is_mysql: bool, what: &str) -> String {
+        if is_mysql {
+            format!("SELECT /*+ MAX_EXECUTION_TIME({}) */ {what}", LIMIT.as_millis())
         } else {
-            (format!("SET STATEMENT max_statement_time = {} FOR ", LIMIT.as_secs_f32()), String::new())
-        };
+            format!("SET STATEMENT max_statement_time = {} FOR SELECT {what}", LIMIT.as_secs_f32())
+        }
+    }
+
+    pub(crate) fn sql(&self) -> String {
         let no_triggers = if self.table_is_said {
             ""
         } else {
             "AND NOT EXISTS (SELECT 1 FROM information_schema.triggers WHERE event_object_schema = \
              COALESCE(?, DATABASE()) AND event_object_table = ?) "
         };
-        format!(
-            "{limit}SELECT {hint}column_name FROM information_schema.statistics WHERE table_schema = \
-             COALESCE(?, DATABASE()) AND table_name = ? AND index_name = ? {no_triggers}ORDER BY seq_in_index LIMIT 32"
-        )
+        // A LIMIT of its own, because a session may have set `sql_select_limit`.
+        let what = format!(
+            "column_name FROM information_schema.statistics WHERE table_schema = COALESCE(?, DATABASE()) \
+             AND table_name = ? AND index_name = ? {no_triggers}ORDER BY seq_in_index LIMIT 32"
+        );
+        Self::bounded(self.is_mysql, &what)
     }
 
     pub(crate) fn params(&self) -> Vec<Value> {
@@ -145,13 +156,16 @@ const MOST_TEMPORARY: usize = 16 * 1024;
 /// What one connection knows of keys.
 pub(crate) struct Keys {
     columns: LruCache<Entry, (Instant, Arc<[String]>)>,
+    pub(crate) tables: Tables,
+    /// Whether temporary tables may have been made that nobody told.
+    untold: bool,
     /// The statements, in lower case, that spoke of temporary tables.
     temporary: String,
 }
 
 impl Keys {
     pub(crate) fn new() -> Self {
-        Self { columns: LruCache::new(CAPACITY), temporary: String::new() }
+        Self { columns: LruCache::new(CAPACITY), tables: Tables::new(), untold: false, temporary: String::new() }
     }
 
     /// The columns of a key; none if it was not found.
@@ -169,6 +183,11 @@ impl Keys {
         self.temporary.len() > MOST_TEMPORARY || self.temporary.contains(&table.to_lowercase())
     }
 
+    /// Whether `information_schema` certainly speaks of the table that a statement means by this name.
+    pub(crate) fn is_told(&self, table: &str) -> bool {
+        !self.untold && !self.is_hidden(table)
+    }
+
     /// A statement is about to run.
     pub(crate) fn watch(&mut self, class: StatementClass, sql: &str) {
         if !matches!(class, StatementClass::Read | StatementClass::Write | StatementClass::TxControl) {
@@ -179,6 +198,7 @@ impl Keys {
     /// Something is about to run that may change tables or the default database.
     pub(crate) fn watch_any(&mut self, sql: &str) {
         self.columns.clear();
+        self.tables.clear();
         if self.temporary.len() <= MOST_TEMPORARY && contains(sql, b"temporary") {
             self.temporary.push_str(&sql.to_lowercase());
             self.temporary.push('\n');
@@ -188,12 +208,13 @@ impl Keys {
     /// The session was in other hands.
     pub(crate) fn forget(&mut self) {
         self.columns.clear();
+        self.tables.clear();
+        self.untold = true;
     }
 
     /// The session starts afresh, without temporary tables.
     pub(crate) fn reset(&mut self) {
-        self.columns.clear();
-        self.temporary = String::new();
+        *self = Self::new();
     }
 }
 

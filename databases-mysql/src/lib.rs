@@ -117,6 +117,7 @@ mod packet;
 mod session;
 mod shared;
 mod stream;
+mod tables;
 mod text;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;

@@ -4,6 +4,9 @@
 //! to a prepare is read as an OK packet too, so the flags count only after a statement was run; an error packet has
 //! no flags, so after an error that may have ended a transaction the server is asked.
 
+mod columns;
+mod many;
+
 use std::sync::Arc;
 
 use databases_core::backend::{ExecResult, Request, ServerInfo, placeholder_mismatch};
@@ -14,7 +17,7 @@ use mysql_async::{Conn, Params, QueryResult, Statement, Value};
 
 use crate::batch::{Layout, Rows, weight};
 use crate::cache::{Prepared, StatementCache, shield};
-use crate::keys::{Keys, LookUp, Target};
+use crate::keys::{Keys, Target};
 use crate::options::{Options, ZeroDates};
 use crate::shared::Shared;
 use crate::text::{hides_id, inserted_table, may_begin, names_sql_mode};
@@ -176,6 +179,18 @@ impl Session {
     pub(crate) async fn execute(&mut self, request: Request, take: &mut impl Take) -> Result<ExecResult> {
         let Request { sql, args, template, prepared, .. } = request;
         let values = types::bind(args, self.is_mysql)?;
+        self.execute_values(sql, values, template, prepared, take).await
+    }
+
+    /// Runs a statement with `values` and gives its rows to `take`.
+    pub(crate) async fn execute_values(
+        &mut self,
+        sql: Arc<str>,
+        values: Vec<Value>,
+        template: Arc<Template>,
+        prepared: bool,
+        take: &mut impl Take,
+    ) -> Result<ExecResult> {
         packet::check(self.max_packet, &sql, &values)?;
         self.refresh_if_stale().await?;
         self.keys.watch(template.class(), &sql);
@@ -337,71 +352,6 @@ impl Session {
             self.ask_state().await;
         }
         error
-    }
-
-    /// Adds the columns of the key to the error of a duplicate, and the table if only the statement says it.
-    ///
-    /// Whatever goes wrong with that, `error` stays what it is.
-    async fn name_columns(&mut self, error: Error, target: &Target) -> Error {
-        // Without autocommit a read outside of a transaction would begin one.
-        let may_read = self.shared.in_transaction() || self.shared.commits_by_itself();
-        let Some(key) = error.constraint().filter(|_| may_read && !self.shared.is_broken()) else { return error };
-        let table_is_said = error.table().is_some();
-        let table = error.table().unwrap_or(&target.table);
-        if self.keys.is_hidden(table) {
-            return error;
-        }
-        let schema = target.schema.as_deref();
-        let look_up = LookUp { is_mysql: self.is_mysql, schema, table, table_is_said, key };
-        let columns = match self.keys.get(&look_up) {
-            Some(columns) => columns,
-            None => {
-                let found = self.look_up(&look_up).await;
-                // One that failed is not tried again at once either.
-                self.keys.insert(&look_up, found.clone());
-                found
-            }
-        };
-        match &*columns {
-            [] => error,
-            columns if table_is_said => error.with_columns(columns),
-            columns => error.with_columns(columns).with_table(target.table.clone()),
-        }
-    }
-
-    /// Asks for the columns of a key; none if it cannot be told.
-    async fn look_up(&mut self, look_up: &LookUp<'_>) -> Arc<[String]> {
-        match self.ask_columns(look_up).await {
-            Ok(columns) => {
-                self.observe();
-                columns.into()
-            }
-            Err(fault) => {
-                tracing::debug!(code = ?error::server_code(&fault), "the columns of a key could not be looked up");
-                if matches!(fault, mysql_async::Error::Server(_)) && !self.is_disconnected() {
-                    // The last flags may be those of the prepare.
-                    self.ask_state().await;
-                } else {
-                    self.shared.break_off();
-                }
-                Arc::default()
-            }
-        }
-    }
-
-    async fn ask_columns(&mut self, look_up: &LookUp<'_>) -> mysql_async::Result<Vec<String>> {
-        let conn = self.conn()?;
-        let statement = conn.prep(look_up.sql()).await?;
-        let rows = conn.exec::<mysql_async::Row, _, _>(&statement, Params::Positional(look_up.params())).await;
-        if rows.is_ok() || !conn.is_disconnected() {
-            conn.close(statement).await?;
-        }
-        // A part that is an expression has no column.
-        let name = |row: &mysql_async::Row| match row.as_ref(0) {
-            Some(Value::Bytes(name)) => String::from_utf8(name.clone()).ok(),
-            _ => None,
-        };
-        Ok(rows?.iter().filter_map(name).collect())
     }
 
     /// Asks the server whether a transaction is open; a connection that cannot say is broken.

@@ -15,6 +15,7 @@ pub(crate) struct Shared {
     autocommit: AtomicBool,
     no_backslash_escapes: AtomicBool,
     ansi_quotes: AtomicBool,
+    strict: AtomicBool,
 }
 
 impl Shared {
@@ -68,9 +69,16 @@ impl Shared {
         self.no_backslash_escapes.store(plain, Ordering::Release);
     }
 
+    /// Whether a value that does not fit its column is an error.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.strict.load(Ordering::Acquire)
+    }
+
     pub(crate) fn set_mode(&self, mode: &str) {
         let has = |name: &str| mode.split(',').any(|word| word.eq_ignore_ascii_case(name));
         self.no_backslash_escapes.store(has("NO_BACKSLASH_ESCAPES"), Ordering::Release);
         self.ansi_quotes.store(has("ANSI_QUOTES"), Ordering::Release);
+        let strict = ["STRICT_TRANS_TABLES", "STRICT_ALL_TABLES"].into_iter().any(has);
+        self.strict.store(strict, Ordering::Release);
     }
 }

@@ -52,6 +52,16 @@ macro_rules! conformance {
             bulk::execute_many_undoes_rows_before_one_with_wrong_parameters [FullSql];
             bulk::execute_many_in_a_transaction_undoes_only_itself [FullSql, Savepoints];
             bulk::execute_many_gives_types_that_change_from_row_to_row [FullSql];
+            many::execute_many_leaves_what_a_loop_leaves [FullSql, Transactions];
+            many::execute_many_fires_triggers_row_by_row [FullSql, Transactions];
+            many::execute_many_checks_keys_to_its_own_table_row_by_row [FullSql, Transactions];
+            many::execute_many_gives_defaults_and_keys_that_count_up [FullSql];
+            many::execute_many_names_a_bad_row_wherever_it_is [FullSql, Savepoints];
+            many::execute_many_takes_more_parameters_than_a_statement [FullSql];
+            many::execute_many_takes_large_rows [FullSql];
+            many::execute_many_dropped_half_way_leaves_nothing [FullSql, Transactions];
+            many::execute_many_stops_at_its_timeout [FullSql, Transactions];
+            many::execute_many_of_1000_inserts_takes_few_round_trips [FullSql];
             bulk::execute_script_runs_several_statements [FullSql];
             bulk::execute_script_of_nothing_does_nothing [FullSql];
             bulk::execute_script_stops_at_the_first_error [FullSql];

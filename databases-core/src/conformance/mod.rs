@@ -41,6 +41,8 @@ pub mod limits;
 #[doc(hidden)]
 pub mod lists;
 #[doc(hidden)]
+pub mod many;
+#[doc(hidden)]
 pub mod nested;
 #[doc(hidden)]
 pub mod parameters;

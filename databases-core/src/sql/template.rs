@@ -12,6 +12,7 @@ use super::classify::{Classifier, Summary};
 use super::dialect::{Dialect, DialectKind};
 use super::error::{SqlError, SqlErrorKind};
 use super::hint;
+use super::insert::InsertRow;
 use super::keyword::Kw;
 use super::lexer::{Kind, Lexer, Token, Unterminated, is_word_byte};
 use super::pace::Pace;
@@ -37,6 +38,8 @@ pub struct Template {
     pub(super) native_placeholder: Option<(usize, usize)>,
     /// The first slot inside an executable comment.
     pub(super) executable: Option<usize>,
+    /// Read when it is first asked for.
+    insert_row: OnceLock<Option<InsertRow>>,
     summary: Summary,
     pace: Pace,
 }
@@ -147,6 +150,26 @@ impl Template {
     /// The parameters' names, each once, by first appearance.
     pub fn names(&self) -> &[Box<str>] {
         &self.names
+    }
+
+    /// The INSERT of one row of plain values that this is, if every parameter is one value; `None` for anything else,
+    /// and always on SQLite.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use databases_core::sql::{scan, Dialect};
+    /// let template = scan("INSERT INTO t (a, b) VALUES (:a, :b) ON CONFLICT DO NOTHING", Dialect::POSTGRES)?;
+    /// let row = template.insert_row().unwrap();
+    /// assert_eq!(row.repeated(2), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
+    /// # Ok::<(), databases_core::sql::SqlError>(())
+    /// ```
+    pub fn insert_row(&self) -> Option<&InsertRow> {
+        let read = || {
+            let one = self.statements() == 1 && matches!(self.verb(), Verb::Insert | Verb::Replace);
+            if one { InsertRow::of(&self.native, self.dialect) } else { None }
+        };
+        self.insert_row.get_or_init(read).as_ref()
     }
 
     /// Matches the names with `values` and says what to send. Values without a `:name` are an error unless `allow_unused`.
@@ -301,6 +324,7 @@ impl<'a> Scanner<'a> {
             escapes: self.escapes.into(),
             native_placeholder: self.native_placeholder,
             executable: self.executable,
+            insert_row: OnceLock::new(),
             summary: self.classifier.summary(),
             pace: Pace::default(),
         };

@@ -2,6 +2,7 @@
 
 mod classes;
 mod errors;
+mod inserts;
 mod lexical;
 mod lists;
 mod scripts;

@@ -1,0 +1,98 @@
+//! `execute_many`: rows of parameters to requests, pulled as the backend sends them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::backend::{Request, Requests};
+use crate::error::Result;
+use crate::executor::ParamRows;
+use crate::options::TransactionOptions;
+use crate::params::Params;
+use crate::query::Query;
+use crate::run::{Bounds, settle_savepoint};
+use crate::session::Handle;
+use crate::sql::Template;
+use crate::transaction::Transaction;
+
+/// Binds rows of parameters one by one, as the backend asks for them.
+struct BoundRows<'a> {
+    texts: Texts,
+    query: &'a Query<'a>,
+    template: Arc<Template>,
+    first: Option<Params<'static>>,
+    rows: &'a mut ParamRows<'a>,
+}
+
+/// The native texts of the rows of a batch, by the index from which on each was bound: an error is about the text of
+/// its row, behind which others may have been bound already.
+#[derive(Default)]
+struct Texts {
+    rows: usize,
+    changes: VecDeque<(usize, Arc<str>)>,
+}
+
+impl Texts {
+    /// Backends bind few rows of other texts ahead.
+    const KEPT: usize = 512;
+
+    fn push(&mut self, text: &Arc<str>) {
+        if self.changes.back().is_none_or(|(_, last)| !Arc::ptr_eq(last, text)) {
+            if self.changes.len() == Self::KEPT {
+                self.changes.pop_front();
+            }
+            self.changes.push_back((self.rows, text.clone()));
+        }
+        self.rows += 1;
+    }
+
+    /// The text of the row of this index; of no row, that of the first.
+    fn of(&self, index: Option<usize>) -> &str {
+        let index = index.unwrap_or(0);
+        self.changes.iter().rev().find(|(first, _)| *first <= index).map_or("", |(_, text)| text)
+    }
+}
+
+impl Requests for BoundRows<'_> {
+    fn next(&mut self) -> Option<Result<Request>> {
+        let mut params = self.first.take().or_else(|| self.rows.next())?;
+        params.extend(self.query.built.clone());
+        let bound = params.bind(&self.template, self.query.allow_unused);
+        Some(bound.map(|(sql, args)| {
+            self.texts.push(&sql);
+            let mut request = Request::new(sql, args, self.template.clone());
+            request.prepared = self.query.prepared;
+            request.wants_rows = false;
+            request
+        }))
+    }
+}
+
+impl Handle {
+    /// All rows or none: inside a transaction or savepoint of its own.
+    pub(crate) async fn run_many(&self, query: Query<'_>, rows: &mut ParamRows<'_>) -> Result<u64> {
+        let inner = &self.session.inner;
+        let conn = &*self.session.conn;
+        inner.template(&query, conn.dialect(), self.place())?;
+        // Nothing is sent for no rows, not even BEGIN.
+        let Some(first) = rows.next() else { return Ok(0) };
+        let own = Transaction::new(self.begin(&TransactionOptions::new()).await?);
+        let result = async {
+            let handle = &own.handle;
+            // Again, in the dialect after what was undone on the way.
+            let template = inner.template(&query, conn.dialect(), self.place())?;
+            let in_flight = handle.enter().await?;
+            handle.mark(template.class());
+            let texts = Texts::default();
+            let mut bound = BoundRows { texts, query: &query, template: template.clone(), first: Some(first), rows };
+            let bounds = Bounds::new(inner, conn, &handle.span, &template, inner.timeout_of(&query));
+            let result = bounds.run(conn.run_many(&mut bound)).await;
+            let texts = &bound.texts;
+            handle.leave(in_flight, template.class(), result).map_err(|error| {
+                let text = texts.of(error.batch_index());
+                error.located(&template, text)
+            })
+        }
+        .await;
+        settle_savepoint(own, result).await
+    }
+}
