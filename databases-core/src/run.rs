@@ -14,12 +14,12 @@ use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::limits::ResultLimits;
 use crate::options::TransactionOptions;
-use crate::params::Params;
+use crate::params::{Arg, Matched, Params};
 use crate::pool::{Inner, Slot};
 use crate::query::Query;
 use crate::row::RowBatch;
 use crate::session::{Handle, InFlight};
-use crate::sql::{Bound, Dialect, DialectKind, StatementClass, Template, Verb, scan, split_script};
+use crate::sql::{Dialect, DialectKind, StatementClass, Template, Verb, scan, split_script};
 use crate::stream::BatchStream;
 use crate::transaction::Transaction;
 
@@ -192,21 +192,22 @@ fn record<T>(span: &tracing::Span, result: &Result<T>) {
 /// A call whose text and parameters were found to match.
 pub(crate) struct Checked {
     pub(crate) template: Arc<Template>,
-    bound: Bound,
+    matched: Matched,
 }
 
 /// Finds mistakes in text and parameters before a connection is waited for.
 pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &Call<'_>) -> Result<Checked> {
     let template = inner.template(&call.query, dialect, place)?;
-    let bound = call.params.check(&template, call.query.allow_unused)?;
-    Ok(Checked { template, bound })
+    let matched = call.params.check(&template, call.query.allow_unused)?;
+    Ok(Checked { template, matched })
 }
 
 impl Checked {
     /// The request for a session of `dialect`; checked again if that reads literals otherwise than was thought.
     fn request(self, inner: &Inner, dialect: Dialect, place: Place, call: Call<'_>) -> Result<Request> {
         let checked = if self.template.dialect() == dialect { self } else { check(inner, dialect, place, &call)? };
-        let (sql, args) = call.params.arrange(checked.bound);
+        let mut args = Vec::with_capacity(call.params.len());
+        let sql = call.params.arrange(checked.matched, &mut args);
         let mut request = Request::new(sql, args, checked.template);
         request.prepared = call.query.prepared;
         request.wants_rows = call.wants_rows;
@@ -281,18 +282,40 @@ struct BoundRows<'a> {
     rows: &'a mut ParamRows<'a>,
 }
 
+impl BoundRows<'_> {
+    /// Puts the values of the next row behind those in `args`; gives its text.
+    fn bind_next(&mut self, args: &mut Vec<Arg>) -> Option<Result<Arc<str>>> {
+        let mut params = self.first.take().or_else(|| self.rows.next())?;
+        if !self.query.built.is_empty() {
+            params.extend(self.query.built.clone());
+        }
+        let bound = params.bind_into(&self.template, self.query.allow_unused, args);
+        if let Ok(sql) = &bound
+            && self.native.as_ref().is_none_or(|last| !Arc::ptr_eq(last, sql))
+        {
+            self.native = Some(sql.clone());
+        }
+        Some(bound)
+    }
+}
+
 impl Requests for BoundRows<'_> {
     fn next(&mut self) -> Option<Result<Request>> {
-        let mut params = self.first.take().or_else(|| self.rows.next())?;
-        params.extend(self.query.built.clone());
-        let bound = params.bind(&self.template, self.query.allow_unused);
-        Some(bound.map(|(sql, args)| {
-            self.native = Some(sql.clone());
+        let mut args = Vec::new();
+        let bound = self.bind_next(&mut args)?;
+        Some(bound.map(|sql| {
             let mut request = Request::new(sql, args, self.template.clone());
             request.prepared = self.query.prepared;
             request.wants_rows = false;
             request
         }))
+    }
+
+    // Rows of one query: only text and values differ.
+    fn next_into(&mut self, request: &mut Request) -> Option<Result<()>> {
+        request.args.clear();
+        let bound = self.bind_next(&mut request.args)?;
+        Some(bound.map(|sql| request.sql = sql))
     }
 }
 
