@@ -277,6 +277,12 @@ pub trait RowBatches: Send {
 pub trait Requests: Send {
     /// The next request; an error ends the batch.
     fn next(&mut self) -> Option<Result<Request>>;
+
+    /// Puts the next request into the place of `request`, an earlier one of these, and its values into the same buffer.
+    fn next_into(&mut self, request: &mut Request) -> Option<Result<()>> {
+        let next = self.next()?;
+        Some(next.map(|next| *request = next))
+    }
 }
 
 /// A step of a transaction. A savepoint's number is never used twice on a connection.

@@ -7,7 +7,7 @@ use crate::backend::{Request, Requests};
 use crate::error::Result;
 use crate::executor::ParamRows;
 use crate::options::TransactionOptions;
-use crate::params::Params;
+use crate::params::{Arg, Params};
 use crate::query::Query;
 use crate::run::{Bounds, settle_savepoint};
 use crate::session::Handle;
@@ -52,18 +52,38 @@ impl Texts {
     }
 }
 
+impl BoundRows<'_> {
+    /// Puts the values of the next row behind those in `args`; gives its text.
+    fn bind_next(&mut self, args: &mut Vec<Arg>) -> Option<Result<Arc<str>>> {
+        let mut params = self.first.take().or_else(|| self.rows.next())?;
+        if !self.query.built.is_empty() {
+            params.extend(self.query.built.clone());
+        }
+        let bound = params.bind_into(&self.template, self.query.allow_unused, args);
+        if let Ok(sql) = &bound {
+            self.texts.push(sql);
+        }
+        Some(bound)
+    }
+}
+
 impl Requests for BoundRows<'_> {
     fn next(&mut self) -> Option<Result<Request>> {
-        let mut params = self.first.take().or_else(|| self.rows.next())?;
-        params.extend(self.query.built.clone());
-        let bound = params.bind(&self.template, self.query.allow_unused);
-        Some(bound.map(|(sql, args)| {
-            self.texts.push(&sql);
+        let mut args = Vec::new();
+        let bound = self.bind_next(&mut args)?;
+        Some(bound.map(|sql| {
             let mut request = Request::new(sql, args, self.template.clone());
             request.prepared = self.query.prepared;
             request.wants_rows = false;
             request
         }))
+    }
+
+    // Rows of one query: only text and values differ.
+    fn next_into(&mut self, request: &mut Request) -> Option<Result<()>> {
+        request.args.clear();
+        let bound = self.bind_next(&mut request.args)?;
+        Some(bound.map(|sql| request.sql = sql))
     }
 }
 

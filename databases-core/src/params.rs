@@ -160,24 +160,51 @@ impl<'a> Params<'a> {
     ///
     /// [`ErrorKind::Parameters`] where text and parameters do not match; [`ErrorKind::LimitExceeded`] for too many.
     pub fn bind(self, template: &sql::Template, allow_unused: bool) -> Result<(Arc<str>, Vec<Arg>)> {
-        let bound = self.check(template, allow_unused)?;
-        Ok(self.arrange(bound))
+        let mut args = Vec::with_capacity(self.entries.len());
+        let sql = self.bind_into(template, allow_unused, &mut args)?;
+        Ok((sql, args))
+    }
+
+    /// As [`Params::bind`]; the values go behind those in `args`.
+    pub(crate) fn bind_into(
+        self,
+        template: &sql::Template,
+        allow_unused: bool,
+        args: &mut Vec<Arg>,
+    ) -> Result<Arc<str>> {
+        let matched = self.check(template, allow_unused)?;
+        Ok(self.arrange(matched, args))
     }
 
     /// Matches the parameters with `template`.
-    pub(crate) fn check(&self, template: &sql::Template, allow_unused: bool) -> Result<sql::Bound> {
+    pub(crate) fn check(&self, template: &sql::Template, allow_unused: bool) -> Result<Matched> {
+        if let Some(native) = template.in_order()
+            && self.are_as_in(template)
+        {
+            return Ok(Matched::InOrder(Arc::clone(native)));
+        }
         self.check_names()?;
         self.check_values()?;
-        Ok(template.bind(self, allow_unused)?)
+        Ok(Matched::Bound(template.bind(self, allow_unused)?))
     }
 
-    /// Puts the values into the order of the placeholders.
-    pub(crate) fn arrange(self, bound: sql::Bound) -> (Arc<str>, Vec<Arg>) {
-        let in_order = bound.args.len() == self.entries.len()
-            && bound.args.iter().enumerate().all(|(at, arg)| arg.value == at && arg.path == sql::ArgPath::Whole);
-        if in_order {
-            return (bound.sql, self.entries.into_iter().map(|entry| entry.arg).collect());
-        }
+    /// Whether these are the names of `template` in its order, each with a scalar. Its names are distinct.
+    fn are_as_in(&self, template: &sql::Template) -> bool {
+        let names = template.names();
+        let is_scalar = |value: &Value| !matches!(value, Value::Array(_) | Value::Refused(_));
+        self.entries.len() == names.len()
+            && self.entries.iter().zip(names).all(|(entry, name)| *entry.name == **name && is_scalar(&entry.arg.value))
+    }
+
+    /// Puts the values into the order of the placeholders, behind those in `to`.
+    pub(crate) fn arrange(self, matched: Matched, to: &mut Vec<Arg>) -> Arc<str> {
+        let bound = match matched {
+            Matched::InOrder(sql) => {
+                to.extend(self.entries.into_iter().map(|entry| entry.arg));
+                return sql;
+            }
+            Matched::Bound(bound) => bound,
+        };
         // A value that is bound once is moved, which saves a copy of every text.
         let mut uses = vec![0u32; self.entries.len()];
         for arg in bound.args.iter() {
@@ -193,9 +220,17 @@ impl<'a> Params<'a> {
                 item_of(whole, arg.path)
             }
         });
-        let args = args.collect();
-        (bound.sql, args)
+        to.extend(args);
+        bound.sql
     }
+}
+
+/// How parameters and a text fit together.
+pub(crate) enum Matched {
+    /// Each value is an argument, in the order given; the native text.
+    InOrder(Arc<str>),
+    /// As the rewriter says.
+    Bound(sql::Bound),
 }
 
 fn item_of(whole: &Arg, path: sql::ArgPath) -> Arg {
@@ -357,6 +392,9 @@ macro_rules! params {
         $params.push($crate::params!(@name $name), $name);
         $($crate::params!(@push $params $($rest)*);)?
     };
+    (@count) => { 0 };
+    (@count $name:ident : $value:expr $(, $($rest:tt)*)?) => { 1 + $crate::params!(@count $($($rest)*)?) };
+    (@count $name:ident $(, $($rest:tt)*)?) => { 1 + $crate::params!(@count $($($rest)*)?) };
     (@name $name:ident) => {{
         const NAME: &str = stringify!($name);
         // A raw identifier names the parameter without its prefix.
@@ -364,7 +402,7 @@ macro_rules! params {
     }};
     ($($body:tt)*) => {{
         #[allow(unused_mut)]
-        let mut params = $crate::Params::new();
+        let mut params = $crate::Params::with_capacity($crate::params!(@count $($body)*));
         $crate::params!(@push params $($body)*);
         params
     }};

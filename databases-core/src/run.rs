@@ -15,11 +15,12 @@ use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::limits::ResultLimits;
 use crate::options::TransactionOptions;
+use crate::params::Matched;
 use crate::pool::{Inner, Lease};
 use crate::query::Query;
 use crate::row::RowBatch;
 use crate::session::{Handle, InFlight};
-use crate::sql::{Bound, Dialect, DialectKind, StatementClass, Template, Verb, scan, split_script};
+use crate::sql::{Dialect, DialectKind, StatementClass, Template, Verb, scan, split_script};
 use crate::stream::BatchStream;
 use crate::transaction::Transaction;
 
@@ -192,21 +193,22 @@ fn record<T>(span: &tracing::Span, result: &Result<T>) {
 /// A call whose text and parameters were found to match.
 pub(crate) struct Checked {
     pub(crate) template: Arc<Template>,
-    bound: Bound,
+    matched: Matched,
 }
 
 /// Finds mistakes in text and parameters before a connection is waited for.
 pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &Call<'_>) -> Result<Checked> {
     let template = inner.template(&call.query, dialect, place)?;
-    let bound = call.params.check(&template, call.query.allow_unused)?;
-    Ok(Checked { template, bound })
+    let matched = call.params.check(&template, call.query.allow_unused)?;
+    Ok(Checked { template, matched })
 }
 
 impl Checked {
     /// The request for a session of `dialect`; checked again if that reads literals otherwise than was thought.
     fn request(self, inner: &Inner, dialect: Dialect, place: Place, call: Call<'_>) -> Result<Request> {
         let checked = if self.template.dialect() == dialect { self } else { check(inner, dialect, place, &call)? };
-        let (sql, args) = call.params.arrange(checked.bound);
+        let mut args = Vec::with_capacity(call.params.len());
+        let sql = call.params.arrange(checked.matched, &mut args);
         let mut request = Request::new(sql, args, checked.template);
         request.prepared = call.query.prepared;
         request.wants_rows = call.wants_rows;

@@ -19,6 +19,7 @@ use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{Mutex, oneshot};
 
 use crate::batch::{Batch, Limits};
+use crate::bulk::{Bulk, Chunks};
 use crate::group::Offers;
 use crate::here::{Here, use_up_turn};
 use crate::options::Config;
@@ -31,10 +32,6 @@ use crate::worker::{Manner, Ticket, Worker};
 const WHOLE: Limits = Limits { rows: 16_384, bytes: 4 << 20 };
 /// The pieces of a stream.
 const PIECE: Limits = Limits { rows: 512, bytes: 128 << 10 };
-/// How many rows of `run_many` go to the worker at once.
-const CHUNK_ROWS: usize = 512;
-/// And how many bytes of texts and blobs.
-const CHUNK_BYTES: usize = 256 << 10;
 
 /// A session on a thread of its own.
 pub(crate) struct SqliteConnection {
@@ -203,7 +200,7 @@ impl SqliteConnection {
     }
 
     /// Sends a chunk of `run_many` off, in its turn.
-    async fn send_chunk(&self, chunk: Arc<[Request]>) -> Result<Chunk> {
+    async fn send_chunk(&self, chunk: Arc<Bulk>) -> Result<Chunk> {
         let (reply, result) = oneshot::channel();
         let rows = Arc::clone(&chunk);
         let submit = |permit: Option<Held>| {
@@ -214,15 +211,15 @@ impl SqliteConnection {
             })
         };
         let _ticket = self.in_turn("a batch of statements", submit).await??;
-        Ok(Chunk { requests: chunk, _ticket, result })
+        Ok(Chunk { rows: chunk, _ticket, result })
     }
 
-    /// Waits for a chunk; gives the rows it changed.
-    async fn finish_chunk(&self, mut chunk: Chunk) -> Result<u64> {
+    /// Waits for a chunk; gives the count of the rows it changed, and the chunk back.
+    async fn finish_chunk(&self, mut chunk: Chunk) -> Result<(u64, Option<Bulk>)> {
         loop {
             match (&mut chunk.result).await {
-                Ok(Ok(Some(total))) => return Ok(total),
-                Ok(Ok(None)) => chunk = self.send_chunk(chunk.requests).await?,
+                Ok(Ok(Some(total))) => return Ok((total, Arc::into_inner(chunk.rows))),
+                Ok(Ok(None)) => chunk = self.send_chunk(chunk.rows).await?,
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(self.worker.lost()),
             }
@@ -240,7 +237,7 @@ enum Turn {
 
 /// Rows on their way.
 struct Chunk {
-    requests: Arc<[Request]>,
+    rows: Arc<Bulk>,
     _ticket: Ticket,
     result: oneshot::Receiver<Result<Option<u64>>>,
 }
@@ -258,17 +255,6 @@ fn describe(verb: Verb) -> &'static str {
         Verb::Pragma => "a PRAGMA",
         _ => "a statement",
     }
-}
-
-fn size_of_args(request: &Request) -> usize {
-    use databases_core::Value;
-    let size = |value: &Value| match value {
-        Value::Text(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
-        Value::Json(json) => json.as_str().len(),
-        _ => 8,
-    };
-    request.args.iter().map(|arg| size(&arg.value)).sum()
 }
 
 #[async_trait]
@@ -297,29 +283,32 @@ impl BackendConnection for SqliteConnection {
     }
 
     async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {
+        let mut chunks = Chunks::new(requests);
         let mut total = 0;
         // One chunk is under way while the next one is made.
         let mut under_way: Option<(usize, Chunk)> = None;
-        let mut index = 0;
         loop {
-            let start = index;
-            let (chunk, failed) = next_chunk(requests, &mut index);
+            let first = chunks.taken;
+            let (next, failed) = chunks.next();
             if let Some((first, chunk)) = under_way.take() {
-                total += self.finish_chunk(chunk).await.map_err(|error| shift(error, first))?;
-            }
-            if !chunk.is_empty() {
-                let chunk = self.send_chunk(chunk).await?;
-                if failed.is_some() {
-                    total += self.finish_chunk(chunk).await.map_err(|error| shift(error, start))?;
-                } else {
-                    under_way = Some((start, chunk));
-                    continue;
+                let (count, done) = self.finish_chunk(chunk).await.map_err(|error| shift(error, first))?;
+                total += count;
+                if let Some(done) = done {
+                    chunks.recycle(done);
                 }
             }
-            return match failed {
-                Some(error) => Err(error.with_batch_index(index)),
-                None => Ok(total),
-            };
+            if let Some(next) = next {
+                under_way = Some((first, self.send_chunk(Arc::new(next)).await?));
+            } else if failed.is_none() {
+                return Ok(total);
+            }
+            if let Some(error) = failed {
+                // What comes first goes wrong first.
+                if let Some((first, chunk)) = under_way {
+                    self.finish_chunk(chunk).await.map_err(|error| shift(error, first))?;
+                }
+                return Err(error.with_batch_index(chunks.taken));
+            }
         }
     }
 
@@ -425,24 +414,6 @@ impl BackendConnection for SqliteConnection {
     async fn close(&self) {
         self.worker.close().await;
     }
-}
-
-/// Takes requests until the chunk is large enough, they end or one is an error.
-fn next_chunk(requests: &mut dyn Requests, index: &mut usize) -> (Arc<[Request]>, Option<Error>) {
-    let mut chunk = Vec::new();
-    let mut bytes = 0;
-    while chunk.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
-        match requests.next() {
-            Some(Ok(request)) => {
-                bytes += size_of_args(&request);
-                chunk.push(request);
-                *index += 1;
-            }
-            Some(Err(error)) => return (chunk.into(), Some(error)),
-            None => break,
-        }
-    }
-    (chunk.into(), None)
 }
 
 /// Makes the index in a chunk one in the whole batch.

@@ -59,6 +59,7 @@
 
 mod backend;
 mod batch;
+mod bulk;
 mod connection;
 mod error;
 mod group;

@@ -114,11 +114,21 @@ impl Session {
             }
             wait_for_lock(count, timeout.saturating_sub(start.elapsed()), &watch)
         }))?;
-        let inserts = Arc::clone(&self.inserts);
-        connection.update_hook(Some(move |action, _: &str, table: &str, rowid| inserts.saw(action, table, rowid)))?;
         connection.set_prepared_statement_cache_capacity(self.config.statement_cache_size);
         self.handle = Some(connection.get_interrupt_handle());
-        Ok(())
+        self.set_update_hook(true)
+    }
+
+    fn set_update_hook(&mut self, on: bool) -> rusqlite::Result<()> {
+        let connection = self.connection.as_mut().expect("the connection is only away while `lend` runs");
+        let inserts = Arc::clone(&self.inserts);
+        let hook = move |action, _: &str, table: &str, rowid| inserts.saw(action, table, rowid);
+        connection.update_hook(on.then_some(hook))
+    }
+
+    /// Whether the ids of rows that are inserted are looked for, which costs a call for each row.
+    pub(crate) fn watch_inserts(&mut self, on: bool) {
+        self.corrupt |= self.set_update_hook(on).is_err();
     }
 
     /// Lends the connection to `borrow`, which gives it back unless it was lost on the way.

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use databases_core::backend::{ExecResult, Request, placeholder_mismatch};
 use databases_core::sql::{StatementClass, Template, Verb};
-use databases_core::{Effect, Error, ErrorKind, Result};
+use databases_core::{Arg, Effect, Error, ErrorKind, Result};
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::{CachedStatement, Connection, Statement};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::{Batch, Limits};
+use crate::bulk::{Bulk, Run};
 use crate::error::{About, Stage, no_statement, several_statements};
 use crate::known::{Known, STOPPED};
 use crate::options::Decimals;
@@ -116,32 +117,36 @@ fn running(error: rusqlite::Error) -> Failure {
     Failure::Sqlite(error, Stage::Run)
 }
 
-fn prepare<'c>(connection: &'c Connection, request: &Request, keep: bool) -> Result<Prepared<'c>, Failure> {
-    match request.template.statements() {
+/// Prepares `sql`, which takes `args` values.
+fn prepare<'c>(
+    connection: &'c Connection,
+    sql: &str,
+    template: &Template,
+    args: usize,
+    keep: bool,
+) -> Result<Prepared<'c>, Failure> {
+    match template.statements() {
         0 => return Err(no_statement().into()),
         1 => {}
         _ => return Err(several_statements().into()),
     }
-    let statement = if keep && request.prepared {
-        connection.prepare_cached(&request.sql).map(Prepared::Cached)
+    let statement = if keep {
+        connection.prepare_cached(sql).map(Prepared::Cached)
     } else {
-        connection.prepare(&request.sql).map(Prepared::Once)
+        connection.prepare(sql).map(Prepared::Once)
     };
     let statement = statement.map_err(preparing)?;
     let placeholders = statement.parameter_count();
-    if placeholders != request.args.len() {
-        return Err(placeholder_mismatch(request.args.len(), placeholders).into());
+    if placeholders != args {
+        return Err(placeholder_mismatch(args, placeholders).into());
     }
     Ok(statement)
 }
 
-/// The rows that `request` changed, by SQLite's count of direct changes. Only after it ran to its end: for a statement
-/// of another kind the count is that of an earlier one.
-fn rows_affected(connection: &Connection, request: &Request, statement: &Statement<'_>) -> u64 {
-    match request.template.verb() {
-        Verb::Insert | Verb::Update | Verb::Delete | Verb::Replace if !statement.readonly() => connection.changes(),
-        _ => 0,
-    }
+/// Whether SQLite's count of direct changes is that of the rows that a run of the statement changed. For a statement of
+/// another kind, and before the end of a run, it is that of an earlier one.
+fn counts_rows(template: &Template, statement: &Statement<'_>) -> bool {
+    matches!(template.verb(), Verb::Insert | Verb::Update | Verb::Delete | Verb::Replace) && !statement.readonly()
 }
 
 impl Session {
@@ -191,12 +196,12 @@ impl Session {
         if out.here {
             watch.enter(start);
         }
-        let mut statement = prepare(connection, request, keep)?;
+        let mut statement = prepare(connection, &request.sql, &request.template, request.args.len(), keep)?;
         let reads = statement.readonly();
         if lacks_permit && (!reads || surely_writes(request.template.class())) {
             return Ok(None);
         }
-        bind(&mut statement, request, decimals)?;
+        bind(&mut statement, &request.args, decimals)?;
         inserts.watch(&request.template);
         let has_columns = statement.column_count() > 0;
         let mut rows = statement.raw_query();
@@ -224,7 +229,7 @@ impl Session {
         if has_columns && request.wants_rows && out.is_empty() {
             out.rows.current = Some(Batch::new(Arc::clone(known.columns())));
         }
-        let affected = rows_affected(connection, request, &statement);
+        let affected = if counts_rows(&request.template, &statement) { connection.changes() } else { 0 };
         let id = inserts.id(connection, affected);
         // A stream takes as long as its reader.
         out.time = if out.feed.is_some() { STOPPED } else { start.elapsed() };
@@ -243,21 +248,31 @@ impl Session {
 
     /// Runs statements that write, one after the other, and counts the rows. `None`: it is not their turn.
     ///
-    /// The error carries its index in `requests`.
-    pub(crate) fn run_many(&mut self, requests: &[Request], permit: Option<Held>) -> Result<Option<u64>> {
+    /// The error carries its index among these rows.
+    pub(crate) fn run_many(&mut self, bulk: &Bulk, permit: Option<Held>) -> Result<Option<u64>> {
         if permit.is_some() {
             self.held = permit;
         }
-        let mut total = 0;
-        let mut index = 0;
-        match self.many(requests, &mut index, &mut total) {
-            Ok(true) => Ok(Some(total)),
-            Ok(false) => Ok(None),
-            Err(failure) => {
+        if self.lacks_permit() {
+            return Ok(None);
+        }
+        // A call for each row, for ids that nobody asks for here.
+        self.watch_inserts(false);
+        let (mut total, mut index) = (0, 0);
+        let mut left = &*bulk.args;
+        let ran = bulk.runs.iter().try_for_each(|run| {
+            let (args, rest) = left.split_at(run.rows * run.width);
+            left = rest;
+            self.many(run, args, bulk, &mut index, &mut total).map_err(|failure| (failure, run))
+        });
+        self.watch_inserts(true);
+        match ran {
+            Ok(()) => Ok(Some(total)),
+            Err((failure, run)) => {
                 let error = match failure {
                     Failure::Ours(error) => error,
                     Failure::Sqlite(error, stage) => {
-                        self.error(error, stage, requests.get(index).map(about).unwrap_or_default())
+                        self.error(error, stage, About { sql: &run.sql, table: bulk.template.target_table() })
                     }
                 };
                 Err(error.with_batch_index(index))
@@ -265,34 +280,25 @@ impl Session {
         }
     }
 
-    fn many(&mut self, requests: &[Request], index: &mut usize, total: &mut u64) -> Result<bool, Failure> {
-        if self.lacks_permit() {
-            return Ok(false);
-        }
-        let connection = self.connection();
-        let mut open: Option<(&Arc<str>, Prepared<'_>)> = None;
-        for (at, request) in requests.iter().enumerate() {
-            *index = at;
+    fn many(&self, run: &Run, args: &[Arg], bulk: &Bulk, index: &mut usize, total: &mut u64) -> Result<(), Failure> {
+        let (connection, decimals) = (self.connection(), self.decimals());
+        let keep = bulk.prepared && self.keeps_statements();
+        let mut statement = prepare(connection, &run.sql, &bulk.template, run.width, keep)?;
+        let counts = counts_rows(&bulk.template, &statement);
+        for row in 0..run.rows {
             if self.is_cancelled() {
                 return Err(cancelled().into());
             }
-            if open.as_ref().is_none_or(|(sql, _)| !Arc::ptr_eq(sql, &request.sql) && ***sql != *request.sql) {
-                // Back into the cache first, where the next one may evict it.
-                drop(open.take());
-                open = Some((&request.sql, prepare(connection, request, self.keeps_statements())?));
-            }
-            let Some((_, statement)) = &mut open else { continue };
-            let placeholders = statement.parameter_count();
-            if placeholders != request.args.len() {
-                return Err(placeholder_mismatch(request.args.len(), placeholders).into());
-            }
-            bind(statement, request, self.decimals())?;
+            bind(&mut statement, &args[row * run.width..][..run.width], decimals)?;
             let mut rows = statement.raw_query();
             while rows.next().map_err(running)?.is_some() {}
             drop(rows);
-            *total += rows_affected(connection, request, statement);
+            if counts {
+                *total += connection.changes();
+            }
+            *index += 1;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Runs a script, which may alter the session. `false`: it is not its turn, and only statements that read have run.
@@ -352,8 +358,8 @@ pub(crate) fn may_run_here(template: &Template) -> bool {
     template.class() == StatementClass::Read && matches!(template.verb(), Verb::Select | Verb::Values)
 }
 
-fn bind(statement: &mut Statement<'_>, request: &Request, decimals: Decimals) -> Result<(), Failure> {
-    for (index, arg) in request.args.iter().enumerate() {
+fn bind(statement: &mut Statement<'_>, args: &[Arg], decimals: Decimals) -> Result<(), Failure> {
+    for (index, arg) in args.iter().enumerate() {
         let value = to_sqlite(&arg.value, decimals, index + 1)?;
         statement.raw_bind_parameter(index + 1, value).map_err(running)?;
     }

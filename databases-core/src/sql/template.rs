@@ -111,6 +111,15 @@ impl Template {
         self.dialect
     }
 
+    /// The native text, if it takes scalar values in the order of [`Template::names`] as they are: nothing else is to be
+    /// checked or arranged then.
+    pub(crate) fn in_order(&self) -> Option<&Arc<str>> {
+        let repeats = self.dialect.kind() == DialectKind::MySql && self.slots.len() != self.names.len();
+        let checks = self.executable.is_some() || (self.native_placeholder.is_some() && !self.names.is_empty());
+        let fits = self.names.len() <= self.dialect.max_parameters();
+        (fits && !repeats && !checks).then_some(&self.native)
+    }
+
     /// What running it can change. Several statements of different classes are [`StatementClass::Unknown`], or
     /// [`StatementClass::TxControl`] if one of them is.
     pub fn class(&self) -> StatementClass {
