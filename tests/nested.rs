@@ -6,7 +6,9 @@ use std::io::Write as _;
 use std::ops::Bound;
 
 use databases::types::{DateTime, Decimal, Range};
-use databases::{Connection, Database, ErrorKind, Executor, FromRow, FromValue, IntoValue, Result, params};
+use databases::{
+    Array, Connection, Database, ErrorKind, Executor, FromRow, FromValue, IntoValue, Result, Value, params,
+};
 
 /// One connection to each PostgreSQL there is.
 async fn connections() -> Result<Vec<Connection>> {
@@ -193,6 +195,13 @@ async fn maps_are_kept_as_hstore() -> Result<()> {
         let sorted: BTreeMap<String, String> = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
         assert_kept(&db, "hstore", [sorted.clone()]).await?;
         assert_kept(&db, "hstore[]", [vec![sorted, BTreeMap::new()]]).await?;
+        // Where nothing says a type the server takes it for text.
+        let record = Value::Array(Box::new(Array::record(vec![Value::Int(1)])));
+        for value in [map.clone().into_value(), record] {
+            let error = db.fetch_val::<String>("SELECT :v", params! { v: value }).await.expect_err("no type");
+            assert_eq!(error.kind(), ErrorKind::Encode);
+            assert!(error.hint().is_some_and(|hint| hint.contains("CAST(:name AS its type)")), "{error:?}");
+        }
         let null = db.fetch_val::<HashMap<String, String>>("SELECT 'b=>NULL'::hstore AS map", ()).await;
         let error = null.expect_err("NULL is no String");
         assert!(error.to_string().contains("NULL cannot be read as String"), "{error}");
@@ -364,7 +373,7 @@ async fn values_made_of_values_become_json() -> Result<()> {
         if db.execute("CREATE EXTENSION IF NOT EXISTS hstore", ()).await.is_ok() {
             let row: databases::Row = db.fetch_one("SELECT 'a=>1, b=>NULL'::hstore AS map", ()).await?;
             let written = serde_json::to_value(&row).expect("a form");
-            assert_eq!(written, json!({ "map": [["a", "1"], ["b", null]] }));
+            assert_eq!(written, json!({ "map": { "a": "1", "b": null } }));
         }
     }
     Ok(())

@@ -27,6 +27,8 @@ pub enum ArrayShape {
     Tuple,
     /// The fields of a record, in order.
     Record,
+    /// Pairs of a key and a value, each an `Array` of shape `Record`.
+    Map,
     /// A range that is not empty: two items, its lower and its upper bound, NULL where it has none.
     Range {
         /// Whether the lower bound is in the range.
@@ -49,6 +51,13 @@ impl Array {
     #[must_use]
     pub fn record(fields: Vec<Value>) -> Self {
         Self::shaped(ArrayShape::Record, fields, ValueKind::Any)
+    }
+
+    /// A map of these keys and values (PostgreSQL's `hstore`).
+    #[must_use]
+    pub fn map(pairs: impl IntoIterator<Item = (Value, Value)>) -> Self {
+        let record = |(key, value)| Value::Array(Box::new(Self::record(vec![key, value])));
+        Self::shaped(ArrayShape::Map, pairs.into_iter().map(record).collect(), ValueKind::Array)
     }
 
     /// A range from `lower` to `upper`, each with whether it is in the range; NULL stands for no bound.
@@ -107,9 +116,10 @@ impl Array {
         self.items
     }
 
-    /// Whether SQL takes this for one value: a record or a range.
+    /// Whether SQL takes this for one value: a record, a map or a range.
     pub(crate) fn is_scalar(&self) -> bool {
-        matches!(self.shape, ArrayShape::Record | ArrayShape::Range { .. } | ArrayShape::EmptyRange)
+        use ArrayShape::*;
+        matches!(self.shape, Record | Map | Range { .. } | EmptyRange)
     }
 
     pub(crate) fn describe(&self) -> &'static str {
@@ -117,6 +127,7 @@ impl Array {
             ArrayShape::Sequence => "an array",
             ArrayShape::List | ArrayShape::Tuples => "a list",
             ArrayShape::Tuple | ArrayShape::Record => "a record",
+            ArrayShape::Map => "a map",
             ArrayShape::Range { .. } | ArrayShape::EmptyRange => "a range",
         }
     }

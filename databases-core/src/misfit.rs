@@ -66,6 +66,7 @@ fn natural(value: &ValueRef<'_>) -> Option<&'static str> {
         ValueRef::Json(_) => "types::JsonText or Json<T>",
         ValueRef::Array(array) => match array.shape() {
             ArrayShape::Record | ArrayShape::Tuple => "a tuple or a composite struct",
+            ArrayShape::Map => "HashMap<K, V>",
             ArrayShape::Range { .. } | ArrayShape::EmptyRange => "types::Range<T>",
             ArrayShape::Sequence | ArrayShape::List | ArrayShape::Tuples => "Vec<T>",
         },

@@ -175,7 +175,7 @@ impl FromSequenceItem for u8 {
 
 impl<T: FromValue> FromSequenceItem for T {
     fn sequence(value: ValueRef<'_>) -> Result<Vec<Self>> {
-        let array = of_shape::<Vec<Self>>(value, |shape| shape == ArrayShape::Sequence)?;
+        let array = of_shape::<Vec<Self>>(value, |shape| matches!(shape, ArrayShape::Sequence | ArrayShape::Map))?;
         array.into_items().iter().enumerate().map(|(index, item)| nth("item", index, item)).collect()
     }
 }
@@ -281,14 +281,13 @@ pub fn record_field<T: FromValue>(value: &Value, name: &str) -> Result<T> {
     T::from_value(value.as_ref()).map_err(|error| error.context(format_args!("field `{name}`")))
 }
 
-/// A map is a sequence of records of a key and a value: PostgreSQL's `hstore`.
+/// A map is also read from a sequence of records of a key and a value.
 fn pairs<K: FromValue, V: FromValue, M: FromIterator<(K, V)>>(value: ValueRef<'_>) -> Result<M> {
     Vec::<(K, V)>::from_value(value).map(M::from_iter)
 }
 
 fn map(pairs: impl Iterator<Item = (Value, Value)>) -> Value {
-    let record = |(key, value)| Value::Array(Box::new(Array::record(vec![key, value])));
-    Value::Array(Box::new(Array::new(pairs.map(record).collect(), ValueKind::Array)))
+    Value::Array(Box::new(Array::map(pairs)))
 }
 
 impl<K: FromValue + Eq + Hash, V: FromValue, S: BuildHasher + Default + Send> FromValue for HashMap<K, V, S> {

@@ -12,6 +12,7 @@
 //! | UUIDs | text with hyphens |
 //! | JSON | the document itself; an error if it holds a number that serde_json would round |
 //! | arrays, records | sequences |
+//! | maps | maps |
 //! | ranges | `{"lower": 1, "upper": 5, "bounds": "[)"}`, null for no bound; `"empty"` |
 //! | [`Value::Other`] | the server's text of it; an error where that is not known: cast it in SQL |
 //!
@@ -116,13 +117,24 @@ impl Serialize for ValueRef<'_> {
     }
 }
 
-/// A sequence, or in the form of a range. Feature `serde`.
+/// A sequence, a map, or in the form of a range. Feature `serde`.
 impl Serialize for Array {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match (self.shape(), self.items()) {
             (ArrayShape::EmptyRange, _) => serializer.serialize_str("empty"),
             (ArrayShape::Range { lower_inclusive, upper_inclusive }, [lower, upper]) => {
                 write_range(serializer, lower, upper, lower_inclusive, upper_inclusive)
+            }
+            (ArrayShape::Map, items) => {
+                let mut map = serializer.serialize_map(Some(items.len()))?;
+                for item in items {
+                    if let Value::Array(pair) = item
+                        && let [key, value] = pair.items()
+                    {
+                        map.serialize_entry(key, value)?;
+                    }
+                }
+                map.end()
             }
             (_, items) => {
                 let mut sequence = serializer.serialize_seq(Some(items.len()))?;
@@ -254,6 +266,7 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use serde_json::{from_str, json, to_string, to_value};
@@ -318,6 +331,7 @@ mod tests {
             (vec![Some(1), None].into_value(), json!([1, null])),
             (vec![vec![1], vec![2]].into_value(), json!([[1], [2]])),
             (record, json!([1, "a"])),
+            (BTreeMap::from([("a", Some(1)), ("b", None)]).into_value(), json!({ "a": 1, "b": null })),
             (Range::from(1..5).into_value(), json!({ "lower": 1, "upper": 5, "bounds": "[)" })),
             (Range::<i32>::from(..).into_value(), json!({ "lower": null, "upper": null, "bounds": "()" })),
             (Range::<i32>::Empty.into_value(), json!("empty")),

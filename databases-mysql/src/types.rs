@@ -75,6 +75,7 @@ fn no_arrays(array: &Array) -> Error {
     match array.shape() {
         ArrayShape::Range { .. } | ArrayShape::EmptyRange => no_form("ranges", "bind the bounds one by one"),
         ArrayShape::Record | ArrayShape::Tuple => no_form("records", "bind the fields one by one, or JSON"),
+        ArrayShape::Map => no_form("maps", "bind JSON"),
         _ => no_form("arrays", "use list(..) where a list is meant, as in IN (:ids), or bind JSON"),
     }
 }

@@ -6,7 +6,7 @@ use databases_core::{Codecs, Column, Columns, Error, ErrorKind, Result, RowBatch
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Row, Statement};
 
-use crate::types::{Changes, Codec};
+use crate::types::{Changes, Codec, sql_name};
 
 /// The columns of a result and how each is read; made once per prepared statement.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn of(statement: &Statement, codecs: &Codecs, changes: Changes) -> Arc<Self> {
         let columns = statement.columns();
-        let named = columns.iter().map(|column| Column::new(column.name(), column.type_().name()));
+        let named = columns.iter().map(|column| Column::new(column.name(), sql_name(column.type_()).into_owned()));
         Arc::new(Self {
             columns: Arc::new(Columns::new(named.collect())),
             codecs: columns.iter().map(|column| Codec::of(column.type_(), codecs)).collect(),

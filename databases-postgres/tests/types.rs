@@ -241,7 +241,7 @@ async fn values_go_into_columns_of_their_type() {
     let (_, rows) = run(&*c, "SELECT * FROM t", Params::new()).await.unwrap();
     let row = &rows[0];
     let types: Vec<_> = row.columns().iter().map(|column| column.type_name().to_owned()).collect();
-    assert_eq!(types[11..16], ["pgb_mood", "int4", "inet", "_pgb_mood", "_int4"]);
+    assert_eq!(types[11..16], ["pgb_mood", "int4", "inet", "pgb_mood[]", "int4[]"]);
     assert_eq!(row.get::<i16>("i2").unwrap(), 7);
     assert_eq!(row.get::<f32>("r").unwrap(), 0.1);
     assert_eq!(row.get::<Decimal>("n").unwrap().as_str(), "1.500");

@@ -72,6 +72,7 @@ fn no_arrays<T>(array: &Array) -> Result<T, Reason> {
         ArrayShape::Record | ArrayShape::Tuple => {
             because("SQLite has no records", "bind the fields one by one, or JSON")
         }
+        ArrayShape::Map => because("SQLite has no maps", "bind JSON"),
         _ => because("SQLite has no arrays", "use list(..) where a list is meant, as in IN (:ids), or bind JSON"),
     }
 }

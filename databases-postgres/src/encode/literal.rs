@@ -71,6 +71,9 @@ fn put_dimension(array: &Array, codec: &Codec, delimiter: u8, depth: usize, out:
     if depth > MAX_DIMENSIONS {
         return Err(Problem::Dimensions);
     }
+    if depth > 1 && array.items().is_empty() {
+        return Err(Problem::EmptyInner);
+    }
     out.push(b'{');
     for (index, item) in array.items().iter().enumerate() {
         if index > 0 {
@@ -90,7 +93,10 @@ fn put_dimension(array: &Array, codec: &Codec, delimiter: u8, depth: usize, out:
                 _ => Err(Problem::Kind),
             },
         }
-        .map_err(|problem| problem.of_part(format!("item {index}")))?;
+        .map_err(|problem| match problem {
+            Problem::EmptyInner => problem,
+            problem => problem.of_part(format!("item {index}")),
+        })?;
     }
     out.push(b'}');
     Ok(())

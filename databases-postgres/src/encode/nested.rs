@@ -20,7 +20,7 @@ pub(super) fn put(codec: &Codec, value: &Value, out: &mut Vec<u8>) -> Result<(),
         (Codec::Range(element), _) => put_range(element, array, out),
         (Codec::Multirange(element), ArrayShape::Sequence) => put_multirange(element, array, out),
         (Codec::Composite(fields), ArrayShape::Record) => put_record(fields, array, out),
-        (Codec::Hstore, ArrayShape::Sequence) => put_hstore(array, out),
+        (Codec::Hstore, ArrayShape::Map | ArrayShape::Sequence) => put_hstore(array, out),
         _ => Err(Problem::Kind),
     }
 }
@@ -72,6 +72,10 @@ fn put_array(element: &Element, array: &Array, out: &mut Vec<u8>) -> Result<(), 
     }
     if put_dimension(&element.codec, array, &lengths, out)? {
         out[nulls..nulls + 4].copy_from_slice(&1_i32.to_be_bytes());
+    }
+    // The server has one empty array and would give back that one.
+    if empty && lengths.len() > 1 {
+        return Err(Problem::EmptyInner);
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use databases_core::{Error, ErrorKind, Value};
 use tokio_postgres::types::Type;
 
+use crate::types::sql_name;
+
 /// Why a value does not fit.
 #[derive(Debug)]
 pub(super) enum Problem {
@@ -18,6 +20,8 @@ pub(super) enum Problem {
     Double,
     /// The arrays of an array are not of one length.
     Ragged,
+    /// An array of empty arrays.
+    EmptyInner,
     /// More dimensions than an array may have.
     Dimensions,
     /// As many fields as the first where the type has as many as the second.
@@ -42,7 +46,7 @@ impl Problem {
     /// The error of parameter `index`, which the server says is of type `ty`.
     #[cold]
     pub(super) fn of(self, index: usize, ty: &Type, value: &Value) -> Error {
-        let (ty, what) = (ty.name(), value.as_ref().describe());
+        let (ty, what) = (&*sql_name(ty), value.as_ref().describe());
         let (place, problem) = match self {
             Self::Part(part, problem) => (format!("parameter ${}: {part} of {what}", index + 1), *problem),
             problem => (format!("parameter ${}", index + 1), problem),
@@ -61,6 +65,9 @@ impl Problem {
             Self::Double if whole => format!(": {what} cannot be bound as {ty}: its digits are not exact"),
             Self::Double => format!(" cannot be bound in {ty}: its digits are not exact"),
             Self::Ragged => format!(": the arrays in an array bound as {ty} must be of one length"),
+            Self::EmptyInner => {
+                format!(": an array of empty arrays cannot be bound as {ty}, which has only one that is empty")
+            }
             Self::Dimensions => format!(": an array bound as {ty} can have 6 dimensions at most"),
             Self::Fields(given, wanted) => {
                 format!(": a record of {given} fields cannot be bound as {ty}, which has {wanted}")
@@ -69,9 +76,13 @@ impl Problem {
         let error = Error::new(ErrorKind::Encode, place + &why);
         match problem {
             Self::Double => error.with_hint("bind a Decimal, or cast in SQL: CAST(:name AS double precision)"),
-            Self::Kind if matches!(ty, "record" | "_record") => {
+            Self::Kind if matches!(ty, "record" | "record[]") => {
                 error.with_hint("the server takes no record without a type: CAST(:name AS its type)")
             }
+            Self::Kind if ty == "text" && matches!(value, Value::Array(_)) => {
+                error.with_hint("the server takes it for text where nothing else says a type: CAST(:name AS its type)")
+            }
+            Self::EmptyInner => error.with_hint("bind an empty Vec, and read one back"),
             _ => error,
         }
     }

@@ -10,6 +10,7 @@ mod nested;
 mod reader;
 mod scalar;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -230,6 +231,16 @@ impl Builder<'_> {
     fn element(&mut self, ty: &Type, depth: usize) -> Option<Element> {
         let codec = self.codec(ty, depth + 1);
         (!codec.is_text()).then(|| Element { codec, oid: ty.oid() })
+    }
+}
+
+/// A type's name as SQL writes it: `int4[]` for what the server calls `_int4` in its catalog.
+pub(crate) fn sql_name(ty: &Type) -> Cow<'_, str> {
+    match ty.kind() {
+        Kind::Array(item) if ty.name().starts_with('_') => format!("{}[]", item.name()).into(),
+        // The driver calls it a pseudo-type and not an array.
+        _ if *ty == Type::RECORD_ARRAY => "record[]".into(),
+        _ => ty.name().into(),
     }
 }
 

@@ -186,10 +186,10 @@ impl Decoder<'_> {
             let value = bytes.item()?.map(utf8).transpose()?;
             self.room.take_items(2)?;
             let text = |text: &str| Value::Text(text.to_owned());
-            pairs.push(Value::Array(Box::new(Array::record(vec![text(key), value.map_or(Value::Null, text)]))));
+            pairs.push((text(key), value.map_or(Value::Null, text)));
         }
         bytes.end()?;
-        Ok(Array::new(pairs, ValueKind::Array))
+        Ok(Array::map(pairs))
     }
 }
 
