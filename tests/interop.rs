@@ -25,6 +25,18 @@ mod jiff;
 mod json;
 #[path = "interop/net.rs"]
 mod net;
+#[cfg(all(
+    feature = "bigdecimal",
+    feature = "chrono",
+    feature = "ipnet",
+    feature = "jiff",
+    feature = "postgres",
+    feature = "rust_decimal",
+    feature = "time",
+    feature = "uuid"
+))]
+#[path = "interop/refusals.rs"]
+mod refusals;
 #[cfg(feature = "rust_decimal")]
 #[path = "interop/rust_decimal.rs"]
 mod rust_decimal;
