@@ -330,7 +330,11 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in "\\PC*", near in "[-+]?P[-+0-9.YMWDTHS]{0,30}", clock in "([-+]?[0-9]{0,20}( (year|mon|day)s? ?|[:.]))*[0-9.]{0,9}") {
+        fn no_text_panics(
+            text in "\\PC*",
+            near in "[-+]?P[-+0-9.YMWDTHS]{0,30}",
+            clock in "([-+]?[0-9]{0,20}( (year|mon|day)s? ?|[:.]))*[0-9.]{0,9}",
+        ) {
             let _ = (text.parse::<Interval>(), near.parse::<Interval>(), clock.parse::<Interval>());
         }
     }
