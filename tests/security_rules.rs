@@ -47,3 +47,83 @@ fn the_floor_of_dependencies_is_kept() {
     let run = Command::new(root().join("scripts/dependency-floor")).output().expect("the script runs");
     assert!(run.status.success(), "{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
 }
+
+/// The lines of `file` before its tests that put SQL together: a literal that begins as a statement does and has a hole, or
+/// something appended to a text of SQL.
+fn sql_made_in(file: &Path) -> Vec<String> {
+    const STATEMENTS: &[&str] = &[
+        "SELECT",
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "REPLACE",
+        "VALUES",
+        "WITH",
+        "SET",
+        "RESET",
+        "PRAGMA",
+        "KILL",
+        "BEGIN",
+        "START",
+        "SAVEPOINT",
+        "RELEASE",
+        "ROLLBACK",
+        "COMMIT",
+        "PREPARE",
+        "EXECUTE",
+        "DEALLOCATE",
+        "DISCARD",
+        "EXPLAIN",
+        "ATTACH",
+        "SHOW",
+        "USE",
+        "COPY",
+        "LISTEN",
+        "CALL",
+        "CREATE",
+        "ALTER",
+        "DROP",
+        "TRUNCATE",
+    ];
+    const APPENDED: &[&str] =
+        &["sql.push", "sql +=", "sql.extend", "sql.insert_str", "(&mut sql", "(sql, \"", "text.push", "DEALLOCATE '"];
+    let text = std::fs::read_to_string(file).unwrap();
+    let text = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let makes = |line: &&str| {
+        let begins = STATEMENTS.iter().any(|word| line.contains(&format!("\"{word} ")));
+        !line.starts_with("//") && ((begins && line.contains('{')) || APPENDED.iter().any(|how| line.contains(how)))
+    };
+    text.lines().map(str::trim).filter(makes).map(str::to_owned).collect()
+}
+
+/// Rule 1. Whoever adds a line here says where what fills its hole comes from.
+#[test]
+fn every_place_that_puts_sql_together_is_known() {
+    let known = include_str!("support/sql_made.txt");
+    let known: BTreeSet<&str> = known.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+    let mut found = BTreeSet::new();
+    for member in ["databases-core/src", "databases-postgres/src", "databases-mysql/src", "databases-sqlite/src", "src"]
+    {
+        let mut folders = vec![root().join(member)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.strip_prefix(root()).unwrap().display().to_string();
+                if name.contains("/conformance") || name.ends_with("tests.rs") || name.ends_with("/tests") {
+                    continue;
+                } else if path.is_dir() {
+                    folders.push(path);
+                } else if name.ends_with(".rs") {
+                    found.extend(sql_made_in(&path).into_iter().map(|line| format!("{name}: {line}")));
+                }
+            }
+        }
+    }
+    let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+    let new: Vec<_> = found.difference(&known).collect();
+    let gone: Vec<_> = known.difference(&found).collect();
+    assert!(
+        new.is_empty() && gone.is_empty(),
+        "not in tests/support/sql_made.txt: {new:#?}\nno longer in the sources: {gone:#?}"
+    );
+}

@@ -104,7 +104,7 @@ impl Handle {
             handle.mark(template.class());
             let texts = Texts::default();
             let mut bound = BoundRows { texts, query: &query, template: template.clone(), first: Some(first), rows };
-            let bounds = Bounds::new(inner, conn, &handle.span, &template, inner.timeout_of(&query));
+            let bounds = Bounds::of(handle, &template, inner.timeout_of(&query));
             let result = bounds.run(conn.run_many(&mut bound)).await;
             let texts = &bound.texts;
             handle.leave(in_flight, template.class(), result).map_err(|error| {

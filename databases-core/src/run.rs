@@ -6,9 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream;
 use tokio::time::Instant;
-use tracing::Instrument as _;
 
-use crate::backend::{BackendConnection, ExecResult, Flow, Request, RowBatches, RowSink, Status};
+use crate::backend::{ExecResult, Flow, Request, RowBatches, RowSink, Status};
 use crate::connection::Connection;
 use crate::database::breathe;
 use crate::error::{Effect, Error, ErrorKind, Result};
@@ -23,6 +22,11 @@ use crate::session::{Handle, InFlight};
 use crate::sql::{Dialect, DialectKind, StatementClass, Template, Verb, scan, split_script};
 use crate::stream::BatchStream;
 use crate::transaction::Transaction;
+
+mod bounds;
+
+pub(crate) use bounds::Bounds;
+use bounds::stopped;
 
 /// Where a statement is to run: decides what it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,15 +185,6 @@ pub(crate) fn changes_session(class: StatementClass) -> bool {
     matches!(class, StatementClass::Session | StatementClass::Unknown | StatementClass::TxControl)
 }
 
-fn record<T>(span: &tracing::Span, result: &Result<T>) {
-    if let Err(error) = result {
-        span.record("error.type", tracing::field::debug(error.kind()));
-        if let Some(code) = error.code() {
-            span.record("db.response.status_code", code);
-        }
-    }
-}
-
 /// A call whose text and parameters were found to match.
 pub(crate) struct Checked {
     pub(crate) template: Arc<Template>,
@@ -216,94 +211,6 @@ impl Checked {
     }
 }
 
-/// What bounds and shows a statement on its way.
-pub(crate) struct Bounds<'a> {
-    inner: &'a Inner,
-    conn: &'a dyn BackendConnection,
-    timeout: Option<Duration>,
-    span: tracing::Span,
-    /// The place of a statement that may share its connection.
-    lease: Option<&'a Lease>,
-}
-
-impl<'a> Bounds<'a> {
-    pub(crate) fn new(
-        inner: &'a Inner,
-        conn: &'a dyn BackendConnection,
-        parent: &tracing::Span,
-        template: &Template,
-        timeout: Option<Duration>,
-    ) -> Self {
-        let span = if tracing::enabled!(tracing::Level::DEBUG) {
-            parent.in_scope(|| inner.span(template.verb().as_str(), template))
-        } else {
-            tracing::Span::none()
-        };
-        Self { inner, conn, timeout, span, lease: None }
-    }
-
-    /// Runs `work` under the span and for at most the timeout; a statement that takes longer is stopped at the server.
-    pub(crate) async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let waits = self.lease.is_some_and(Lease::was_behind);
-        if self.timeout.is_none() && self.span.is_disabled() && !waits {
-            return work.await;
-        }
-        // Boxed, so that the way without either stays short.
-        let work = Box::pin(self.in_time(work));
-        if self.span.is_disabled() {
-            return work.await;
-        }
-        let result = work.instrument(self.span.clone()).await;
-        record(&self.span, &result);
-        result
-    }
-
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let work = self.in_turn(work);
-        let Some(limit) = self.timeout else { return work.await };
-        // The unfinished future is dropped before the connection is asked to settle.
-        match tokio::time::timeout(limit, work).await {
-            Ok(result) => result,
-            Err(_) if self.lease.is_none_or(Lease::take_alone) => Err(stopped(self.inner, self.conn, limit).await),
-            Err(_) => {
-                let limit = crate::backend::in_seconds(limit);
-                let message = format!(
-                    "the statement ran longer than its timeout, {limit}; others use its connection, so it was not stopped"
-                );
-                Err(Error::new(ErrorKind::StatementTimeout, message))
-            }
-        }
-    }
-
-    /// Waits for the answers of those before it, if there are any, as long as for a connection.
-    async fn in_turn<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let Some(lease) = self.lease.filter(|lease| lease.was_behind()) else { return work.await };
-        let limit = self.inner.options().acquire_timeout;
-        let mut work = std::pin::pin!(work);
-        match tokio::time::timeout(limit, &mut work).await {
-            Ok(result) => result,
-            Err(_) if lease.is_first() => work.await,
-            Err(_) => {
-                let limit = crate::backend::in_seconds(limit);
-                let message = format!(
-                    "no answer within acquire_timeout, {limit}: a statement before it on the connection that they share is \
-                     not done; it may run yet"
-                );
-                let hint = "lanes=off gives each statement a connection of its own";
-                Err(Error::new(ErrorKind::PoolTimeout, message).with_effect(Effect::Unknown).with_hint(hint))
-            }
-        }
-    }
-}
-
-/// Stops what is under way on `conn`, which took longer than `limit`.
-async fn stopped(inner: &Inner, conn: &dyn BackendConnection, limit: Duration) -> Error {
-    let _ = tokio::time::timeout(inner.options().close_timeout, conn.settle()).await;
-    let limit = crate::backend::in_seconds(limit);
-    let message = format!("the statement ran longer than its timeout, {limit}, and was stopped");
-    Error::new(ErrorKind::StatementTimeout, message)
-}
-
 impl Handle {
     pub(crate) fn place(&self) -> Place {
         if self.in_transaction() { Place::Transaction } else { Place::Connection }
@@ -328,9 +235,9 @@ impl Handle {
         let (in_flight, request, timeout) = self.prepare(call).await?;
         let conn = &*self.session.conn;
         let (template, native) = (request.template.clone(), request.sql.clone());
-        let bounds = Bounds::new(inner, conn, &self.span, &template, timeout);
+        let bounds = Bounds::of(self, &template, timeout);
         let work = async {
-            turn = self.turn().await?;
+            turn = bounds.wait(self.turn()).await?;
             limits.run(conn, request, sink).await
         };
         let result = bounds.run(work).await;
@@ -390,9 +297,9 @@ impl Handle {
         };
         self.mark(class);
         let span = self.span.in_scope(|| inner.script_span(script));
-        let bounds = Bounds { inner, conn, timeout: inner.options().statement_timeout, span, lease: None };
+        let bounds = Bounds::of_script(self, span, inner.options().statement_timeout);
         let work = async {
-            turn = self.turn().await?;
+            turn = bounds.wait(self.turn()).await?;
             conn.run_script(script).await
         };
         let result = bounds.run(work).await;
@@ -407,16 +314,15 @@ impl Handle {
 
     /// Opens a stream; while it is open the handle is busy.
     pub(crate) async fn open_stream(&self, call: Call<'static>) -> Result<OpenStream> {
-        let inner = &self.session.inner;
         let mut turn = None;
         let (in_flight, request, timeout) = self.prepare(call).await?;
         self.set_streaming(true);
         let mut open = OpenStream { batches: None, handle: self.clone(), keep: None, timeout };
         let conn = &*self.session.conn;
         let (template, native) = (request.template.clone(), request.sql.clone());
-        let bounds = Bounds::new(inner, conn, &self.span, &template, timeout);
+        let bounds = Bounds::of(self, &template, timeout);
         let work = async {
-            turn = self.turn().await?;
+            turn = bounds.wait(self.turn()).await?;
             conn.open_stream(request).await
         };
         let batches = bounds.run(work).await;
@@ -540,8 +446,7 @@ pub(crate) async fn run_on_lease(
         lease.slot().mark_dirty();
     }
     let (template, native) = (request.template.clone(), request.sql.clone());
-    let mut bounds = Bounds::new(inner, conn, &tracing::Span::none(), &template, timeout);
-    bounds.lease = Some(&lease);
+    let bounds = Bounds::leased(&lease, &template, timeout);
     let timed = inner.is_timed(&template).then(Instant::now);
     let mut sink = Counted { sink, rows: 0 };
     let result = bounds.run(limits.run(conn, request, &mut sink)).await;

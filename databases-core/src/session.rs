@@ -13,6 +13,10 @@ use crate::options::TransactionOptions;
 use crate::pool::{Inner, Open, Slot};
 use crate::sql::StatementClass;
 
+mod over;
+
+use over::{Over, busy, gone, outer_is_over};
+
 /// A session. Its connection goes back to the pool when the last handle is gone.
 pub(crate) struct Session {
     pub(crate) inner: Arc<Inner>,
@@ -22,7 +26,7 @@ pub(crate) struct Session {
     state: Mutex<State>,
     /// Held while dropped transactions are rolled back.
     unwinding: tokio::sync::Mutex<()>,
-    /// Held while a statement runs in a transaction; see [`Handle::turn`].
+    /// Held while a statement runs; see [`Handle::turn`].
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -33,6 +37,10 @@ struct State {
     in_flight: usize,
     /// Whether the last error from the server says that running the transaction again may succeed.
     retryable: bool,
+    /// The statement whose turn it is runs in a transaction that text has begun.
+    in_text: bool,
+    /// How many transactions that text has begun were ended by an error.
+    texts_ended: u64,
 }
 
 struct Level {
@@ -53,30 +61,6 @@ impl Level {
     }
 }
 
-/// Why a handle may no longer be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Over {
-    /// A statement's future was dropped.
-    Abandoned,
-    /// The server rolled back.
-    RolledBack,
-    /// The server committed.
-    Committed,
-}
-
-impl Over {
-    fn error(self) -> Error {
-        let message = match self {
-            Self::Abandoned => {
-                "a statement of this transaction was dropped before it was done; the transaction can only be rolled back"
-            }
-            Self::RolledBack => "the server has ended this transaction and rolled it back",
-            Self::Committed => "the server has committed this transaction by itself, as MySQL does at DDL",
-        };
-        Error::new(ErrorKind::TransactionEnded, message)
-    }
-}
-
 impl Session {
     pub(crate) fn new(slot: Slot) -> Arc<Self> {
         Self::over(slot.inner().clone(), slot.conn().clone(), Some(slot))
@@ -84,7 +68,8 @@ impl Session {
 
     /// A session on a connection that the pool has not got yet.
     pub(crate) fn over(inner: Arc<Inner>, conn: Arc<dyn BackendConnection>, slot: Option<Slot>) -> Arc<Self> {
-        let state = State { levels: vec![Level::new(0)], in_flight: 0, retryable: false };
+        let state =
+            State { levels: vec![Level::new(0)], in_flight: 0, retryable: false, in_text: false, texts_ended: 0 };
         let (unwinding, turn) = Default::default();
         Arc::new(Self { inner, conn, slot, state: Mutex::new(state), unwinding, turn })
     }
@@ -181,18 +166,23 @@ impl Handle {
         }
     }
 
-    /// Waits until the statements that others have under way in this transaction are over, and checks again that one may
-    /// be sent: where an error can end the transaction, what is queued behind it would be committed by itself.
+    /// Waits until the statements that others have under way are over, and checks again that one may be sent: where an error
+    /// can end the transaction, what is queued behind it would be committed by itself.
     ///
     /// To be let go only after [`Handle::leave`].
     pub(crate) async fn turn(&self) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>> {
-        if !self.in_transaction() || self.session.inner.config.connector.capabilities().error_fails_transaction {
+        if self.session.inner.config.connector.capabilities().error_fails_transaction {
             return Ok(None);
         }
+        let texts_ended = self.session.lock().texts_ended;
         let turn = self.session.turn.lock().await;
-        let mut state = self.session.lock();
+        let (mut state, status) = (self.session.lock(), self.conn().status());
         self.check_level(&state)?;
-        self.check_status(&mut state, self.conn().status())?;
+        self.check_status(&mut state, status)?;
+        if state.texts_ended != texts_ended {
+            return Err(Over::RolledBack.error());
+        }
+        state.in_text = !self.in_transaction() && status == Status::InTransaction;
         Ok(Some(turn))
     }
 
@@ -236,8 +226,12 @@ impl Handle {
         if let Err(error) = &result {
             state.retryable = error.is_retryable();
             // A statement that could not be stopped is still under way: nothing may be sent behind it.
-            if error.kind() == ErrorKind::StatementTimeout && status == Status::Busy && self.level > 0 {
+            let sent = error.effect() != Effect::NotSent;
+            if error.kind() == ErrorKind::StatementTimeout && sent && status == Status::Busy && self.level > 0 {
                 state.abandon(self.level);
+            }
+            if state.in_text && sent && status == Status::Idle {
+                (state.in_text, state.texts_ended) = (false, state.texts_ended + 1);
             }
         }
         if self.level == 0 || status != Status::Idle || state.levels.len() == 1 {
@@ -581,16 +575,4 @@ impl Drop for Undo<'_> {
             self.handle.set(|level| level.dropped = true);
         }
     }
-}
-
-fn outer_is_over() -> Error {
-    Error::new(ErrorKind::TransactionEnded, "the transaction around this one is over, and this one with it")
-}
-
-fn gone() -> Error {
-    Error::new(ErrorKind::Disconnected, "the connection is closed").with_effect(Effect::NotSent)
-}
-
-fn busy(why: &str) -> Error {
-    Error::new(ErrorKind::Busy, why)
 }

@@ -64,3 +64,35 @@ async fn an_answer_without_a_byte_is_an_error_of_the_driver() {
     let outcome = AssertUnwindSafe(conn.query_drop("SELECT 'hostile'")).catch_unwind().await;
     assert!(outcome.is_ok_and(|outcome| outcome.is_err()), "still so: it panics");
 }
+
+#[tokio::test]
+#[should_panic(expected = "still so")]
+async fn a_key_that_a_server_sends_in_clear_is_not_used_for_the_password() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = OptsBuilder::default()
+        .ip_or_hostname("127.0.0.1")
+        .tcp_port(listener.local_addr().unwrap().port())
+        .user(Some("u"))
+        .pass(Some("hunter2"))
+        .prefer_socket(false);
+    let server = async {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut greeting = b"\x0a8.0.40\0\x01\0\0\0abcdefgh\0\x8d\xa6\x2d\x02\0\x3f\0\x15".to_vec();
+        greeting.extend([0; 10]);
+        greeting.extend(b"ijklmnopqrst\0caching_sha2_password\0");
+        let length = u8::try_from(greeting.len()).unwrap();
+        client.write_all(&[&[length, 0, 0, 0], &greeting[..]].concat()).await.unwrap();
+        let mut bytes = [0; 4096];
+        let login = client.read(&mut bytes).await.unwrap();
+        assert!(login > 36, "the login");
+        // "I do not know this password's hash yet: send it."
+        client.write_all(b"\x02\0\0\x02\x01\x04").await.unwrap();
+        let answer = client.read(&mut bytes).await.unwrap_or(0);
+        bytes[..answer].to_vec()
+    };
+    let connecting = mysql_async::Conn::new(options);
+    let answer = tokio::select! { answer = server => answer, _ = connecting => Vec::new() };
+    assert_ne!(answer, b"\x01\0\0\x03\x02", "still so: it asks whoever is there for a key");
+}

@@ -241,3 +241,56 @@ pub async fn nothing_joined_to_the_end_of_a_transaction_is_kept(f: &Fixture) -> 
     assert_eq!(db.fetch_all::<(i64,)>(format!("SELECT id FROM {t} ORDER BY id"), ()).await?, kept);
     Ok(())
 }
+
+/// The same where text has begun the transaction, on an acquired connection.
+pub async fn nothing_joined_to_the_end_of_a_transaction_that_text_began_is_kept(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.keyed(&db).await?;
+    db.execute(format!("INSERT INTO {t} (id, n) VALUES (1, 0), (2, 0)"), ()).await?;
+    let update = |id: i64| (format!("UPDATE {t} SET n = n + 1 WHERE id = :id"), params! { id });
+    let insert = |id: i64| (format!("INSERT INTO {t} (id, n) VALUES (:id, 0)"), params! { id });
+    let mut kept = vec![(1_i64,), (2,)];
+    if f.kind() == DialectKind::Sqlite {
+        let conn = db.acquire().await?;
+        conn.execute("BEGIN", ()).await?;
+        let many = f.slow("count(*) + 100, 0", 30.0);
+        let long = sql(format!("INSERT INTO {t} (id, n) {many}")).timeout(Duration::from_millis(100));
+        let (text, params) = insert(3);
+        let (stopped, beside) = tokio::join!(conn.execute(long, ()), conn.execute(text, params));
+        fails(stopped, ErrorKind::StatementTimeout);
+        fails(beside, ErrorKind::TransactionEnded);
+        // The caller has been told, so this is meant to be by itself.
+        let (text, params) = insert(4);
+        conn.execute(text, params).await?;
+        kept.push((4,));
+    } else {
+        let (a, b) = (db.acquire().await?, db.acquire().await?);
+        for (conn, id) in [(&a, 1), (&b, 2)] {
+            conn.execute("BEGIN", ()).await?;
+            let (text, params) = update(id);
+            conn.execute(text, params).await?;
+        }
+        let join = async |conn: &crate::Connection, locked: i64, new: i64| {
+            let ((locked, which), (new, values)) = (update(locked), insert(new));
+            tokio::join!(conn.execute(locked, which), conn.execute(new, values))
+        };
+        let (of_a, of_b) = tokio::join!(join(&a, 2, 3), join(&b, 1, 4));
+        assert!(of_a.0.is_ok() != of_b.0.is_ok(), "one of two gives way: {of_a:?}, {of_b:?}");
+        for (conn, (first, second), id) in [(a, of_a, 3), (b, of_b, 4)] {
+            match first {
+                Ok(_) => {
+                    second?;
+                    conn.execute("COMMIT", ()).await?;
+                    kept.push((id,));
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Deadlock);
+                    second.expect_err("its transaction is over");
+                    conn.execute("ROLLBACK", ()).await?;
+                }
+            }
+        }
+    }
+    assert_eq!(db.fetch_all::<(i64,)>(format!("SELECT id FROM {t} ORDER BY id"), ()).await?, kept);
+    Ok(())
+}

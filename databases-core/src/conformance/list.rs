@@ -186,6 +186,7 @@ macro_rules! conformance {
             isolation::a_conflict_without_retry_is_a_retryable_error [FullSql, Transactions, TwoConnections];
             isolation::an_error_that_is_no_conflict_is_not_retried [FullSql, Transactions];
             isolation::nothing_joined_to_the_end_of_a_transaction_is_kept [FullSql, Transactions, TwoConnections];
+            isolation::nothing_joined_to_the_end_of_a_transaction_that_text_began_is_kept [FullSql, Transactions, TwoConnections];
             sessions::settings_on_an_acquired_connection_do_not_reach_the_next_borrower [FullSql];
             sessions::temporary_tables_do_not_reach_the_next_borrower [FullSql];
             sessions::settings_on_a_pool_are_reset_or_refused [FullSql];
@@ -222,6 +223,7 @@ macro_rules! conformance {
             prepared::a_query_works_after_a_change_on_another_connection [FullSql, TwoConnections];
             prepared::an_error_while_preparing_leaves_nothing_behind [];
             prepared::a_value_is_taken_alike_whatever_came_before_it [FullSql];
+            stopping::a_timeout_that_ends_while_others_run_hits_none_of_them [FullSql, Transactions];
             stopping::a_statement_that_is_too_slow_is_stopped_and_the_pool_works_on [FullSql];
             stopping::the_statement_timeout_of_the_pool_is_the_default [FullSql];
             stopping::a_timeout_in_a_transaction_leaves_it_to_be_rolled_back [FullSql];

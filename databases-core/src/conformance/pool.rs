@@ -59,11 +59,11 @@ pub async fn more_tasks_than_connections_wait_and_are_all_served(f: &Fixture) ->
 pub async fn waiting_too_long_is_an_error_that_says_for_what(f: &Fixture) -> Result<()> {
     let db = f.pool_with(|options| {
         options.max_connections = Some(1);
-        options.acquire_timeout = Duration::from_millis(200);
+        options.acquire_timeout = Duration::from_secs(2);
     })?;
     let held = db.acquire().await?;
     let error = fails(db.fetch_val::<i64>("SELECT 1", ()).await, ErrorKind::PoolTimeout);
-    assert!(error.to_string().contains("0.2 s"), "{error}");
+    assert!(error.to_string().contains("within 2 s"), "{error}");
     assert_eq!(error.effect(), crate::Effect::NotSent);
     drop(held);
     assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await?, 1);
@@ -74,7 +74,7 @@ pub async fn a_stream_that_holds_the_only_connection_is_named(f: &Fixture) -> Re
     use futures_util::StreamExt as _;
     let db = f.pool_with(|options| {
         options.max_connections = Some(1);
-        options.acquire_timeout = Duration::from_millis(200);
+        options.acquire_timeout = Duration::from_secs(2);
     })?;
     let t = f.notes(&db).await?;
     let insert = format!("INSERT INTO {t} (id, body) VALUES (:id, 'x')");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::transactions::{ids, insert};
 use super::{Fixture, fails};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Effect, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::params;
 use crate::query::sql;
@@ -127,5 +127,36 @@ pub async fn futures_dropped_at_random_leave_no_wrong_answer(f: &Fixture) -> Res
     }
     assert_eq!(db.fetch_val::<i64>("SELECT 7", ()).await?, 7);
     super::pool::settles(&db).await;
+    Ok(())
+}
+
+/// A statement whose time is over while those before it run: they are not stopped in its place.
+pub async fn a_timeout_that_ends_while_others_run_hits_none_of_them(f: &Fixture) -> Result<()> {
+    let db = f.pool_with(|options| options.max_connections = Some(1))?;
+    let t = f.keyed(&db).await?;
+    let (first, second) = (f.slow("1", 5.0), format!("INSERT INTO {t} (id, n) VALUES (1, 1)"));
+    let late = async |on: &dyn crate::RawExecutor| {
+        // By then the first one runs.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        on.execute(sql(&second).timeout(Duration::from_millis(50)), ()).await
+    };
+
+    let conn = db.acquire().await?;
+    let (slow, late_on_conn) = tokio::join!(conn.fetch_val::<i64>(&first, ()), late(&conn));
+    let tx = conn.begin().await?;
+    let (slow_in_tx, late_in_tx) = tokio::join!(tx.fetch_val::<i64>(&first, ()), late(&tx));
+    assert_eq!((slow?, slow_in_tx?), (1, 1));
+    for late in [late_on_conn, late_in_tx] {
+        let effect = fails(late, ErrorKind::StatementTimeout).effect();
+        assert_eq!(effect, if f.capabilities().pipelining { Effect::Unknown } else { Effect::NotSent });
+    }
+    if f.capabilities().pipelining {
+        tx.rollback().await?;
+    } else {
+        // Nothing has happened to it.
+        tx.commit().await?;
+        assert_eq!(conn.fetch_val::<i64>(format!("SELECT count(*) FROM {t}"), ()).await?, 0);
+    }
+    assert_eq!(conn.fetch_val::<i64>("SELECT 1", ()).await?, 1);
     Ok(())
 }
