@@ -31,7 +31,7 @@ pub(crate) fn main() -> Result<()> {
 fn run(settings: &options::Settings, json: Option<PathBuf>) -> Result<()> {
     let began = Instant::now();
     let ground = Ground::new(settings)?;
-    let mut report = Report { machine: Machine::here(settings), rows: Vec::new() };
+    let mut report = Report { machine: Machine::here(settings, &ground.names()), rows: Vec::new() };
     let mut toolbench = toolbench::Mean::default();
     for row in table::rows().iter().filter(|row| settings.wants(row)) {
         for server in ground.servers(row.place) {

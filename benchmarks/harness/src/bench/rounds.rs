@@ -56,6 +56,10 @@ impl<'a> Ground<'a> {
         })
     }
 
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.servers.iter().map(|(_, server)| server.name.as_str()).collect()
+    }
+
     /// Where `place` is: for a row of MySQL each server of that family.
     pub(crate) fn servers(&self, place: Place) -> Vec<Server> {
         let here = |name: &str, url: Option<&str>| Server { name: name.into(), url: url.map(Into::into), pid: None };
