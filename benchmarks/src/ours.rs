@@ -58,12 +58,13 @@ impl Client for Ours {
             Work::Locks => Work::Locked,
             _ => Work::Sleep,
         };
+        let statement = if plan.work == Work::CopyFrom { Work::Batch } else { plan.work };
         let mut clients = Vec::new();
         for _ in 0..plan.tasks {
             clients.push(Self {
                 db: db.clone(),
                 plan: plan.clone(),
-                sql: plan.sql(Style::Named),
+                sql: plan.sql_of(statement, Style::Named),
                 other: plan.sql_of(other, Style::Named),
                 connection: if plan.work.is_toolbench() { Some(db.acquire().await?) } else { None },
             });

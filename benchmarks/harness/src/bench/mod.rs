@@ -31,10 +31,14 @@ pub(crate) fn main() -> Result<()> {
 fn run(settings: &options::Settings, json: Option<PathBuf>) -> Result<()> {
     let began = Instant::now();
     let ground = Ground::new(settings)?;
-    let mut report = Report { machine: Machine::here(settings), rows: Vec::new() };
+    let mut report = Report { machine: Machine::here(settings, &ground.names()), rows: Vec::new() };
     let mut toolbench = toolbench::Mean::default();
     for row in table::rows().iter().filter(|row| settings.wants(row)) {
-        for server in ground.servers(row.place) {
+        let servers = ground.servers(row.place);
+        if servers.is_empty() {
+            eprintln!("bench: NOT MEASURED: {:?}: TEST_DATABASE_URLS names no such server", row.name);
+        }
+        for server in servers {
             let measured = ground.measure(row, &server)?;
             let finished = RowReport::new(row, &server.name, &measured);
             finished.print();

@@ -51,7 +51,7 @@ struct SideReport {
 }
 
 impl Machine {
-    pub(crate) fn here(settings: &Settings) -> Self {
+    pub(crate) fn here(settings: &Settings, servers: &[&str]) -> Self {
         let first = |file: &str, start: &str| {
             let text = fs::read_to_string(file).unwrap_or_default();
             let line = text.lines().find(|line| line.starts_with(start)).unwrap_or_default();
@@ -61,7 +61,7 @@ impl Machine {
             processor: first("/proc/cpuinfo", "model name"),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             system: first("/proc/sys/kernel/osrelease", ""),
-            servers: std::env::var("TEST_SERVERS").unwrap_or_default(),
+            servers: servers.join(", "),
             rounds: settings.rounds,
             millis: settings.millis,
             streamed: settings.streamed,
@@ -158,8 +158,8 @@ impl Report {
 pub(crate) fn markdown(report: &Report) -> String {
     let Machine { processor, cores, system, servers, rounds, millis, streamed } = &report.machine;
     let mut text = format!(
-        "Measured on {cores} cores of an {processor}, Linux {system}, with {servers}: {rounds} rounds of {millis} ms, a stream of \
-         {streamed} rows.\n\n\
+        "Measured on {cores} cores ({processor}), Linux {system}, {servers}: {rounds} rounds of {millis} ms, a stream of {streamed} \
+         rows.\n\n\
          | Work | Bare driver | Others, by time of an operation | Ours | Must reach | Measured |\n|---|---|---|---|---|---|\n"
     );
     for row in &report.rows {

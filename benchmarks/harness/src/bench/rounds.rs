@@ -56,6 +56,10 @@ impl<'a> Ground<'a> {
         })
     }
 
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.servers.iter().map(|(_, server)| server.name.as_str()).collect()
+    }
+
     /// Where `place` is: for a row of MySQL each server of that family.
     pub(crate) fn servers(&self, place: Place) -> Vec<Server> {
         let here = |name: &str, url: Option<&str>| Server { name: name.into(), url: url.map(Into::into), pid: None };
@@ -79,30 +83,29 @@ impl<'a> Ground<'a> {
         let sides = if self.settings.quick { row.sides_of_goals() } else { row.sides.to_vec() };
         let mut running = Vec::new();
         for side in sides {
-            match self
-                .start(row, server, side, false)
-                .and_then(|mut side| side.warm_up(self.settings.millis).map(|()| side))
-            {
+            match self.start_warm(row, server, side, false) {
                 Ok(side) => running.push(side),
-                Err(error) => eprintln!("bench: NOT MEASURED: {side} in {:?}: {error}", row.name),
+                Err(error) => not_measured(row, side, &error),
             }
         }
-        for round in 0..self.settings.rounds {
+        for _ in 0..self.settings.rounds {
+            running.retain_mut(|side| match side.round(self.settings.millis) {
+                Ok(()) => true,
+                Err(error) => {
+                    not_measured(row, side.name, &error);
+                    false
+                }
+            });
             // None is always the one behind the slowest.
-            let first = round % running.len().max(1);
-            running.rotate_left(first);
-            for side in &mut running {
-                side.round(self.settings.millis)
-                    .map_err(|error| format!("{} in {:?}: {error}", side.name, row.name))?;
-            }
-            running.rotate_right(first);
+            let one = running.len().min(1);
+            running.rotate_left(one);
         }
+        running.sort_by_key(|side| row.sides.iter().position(|name| *name == side.name));
         let mut all: Vec<Measured> = running.iter_mut().map(Side::end).collect();
         drop((running, pinned));
         if row.goals.iter().any(|goal| matches!(goal.bound, Bound::Growth(_))) {
             for measured in all.iter_mut().filter(|measured| program(measured.side) == SIDES) {
-                let mut counted = self.start(row, server, measured.side, true)?;
-                counted.warm_up(self.settings.millis)?;
+                let mut counted = self.start_warm(row, server, measured.side, true)?;
                 counted.round(self.settings.millis)?;
                 measured.growth = counted.rounds.last().map(|round| round.growth);
             }
@@ -132,6 +135,14 @@ impl<'a> Ground<'a> {
             let name = if row.work.writes() { side } else { "shared" };
             format!("sqlite:///{}/{name}.db?synchronous={synchronous}", folder.0.display())
         })
+    }
+
+    /// Starts a side and has it do a round that does not count.
+    fn start_warm(&self, row: &Row, server: &Server, side: &str, counted: bool) -> Result<Side> {
+        let mut side = self.start(row, server, side, counted)?;
+        side.round(self.settings.millis)?;
+        side.rounds.clear();
+        Ok(side)
     }
 
     fn start(&self, row: &Row, server: &Server, side: &str, counted: bool) -> Result<Side> {
@@ -169,6 +180,10 @@ fn short_name(name: &str) -> String {
 
 const SIDES: &str = "sides";
 
+fn not_measured(row: &Row, side: &str, error: &Error) {
+    eprintln!("bench: NOT MEASURED: {side} in {:?}: {error}", row.name);
+}
+
 /// The program that a side is in.
 fn program(side: &str) -> &'static str {
     match side.split('-').next() {
@@ -195,13 +210,6 @@ impl Side {
             return Err("it ended; its own words are above".into());
         }
         Ok(line.trim_end().to_owned())
-    }
-
-    /// A round that does not count.
-    fn warm_up(&mut self, millis: u64) -> Result<()> {
-        self.round(millis)?;
-        self.rounds.clear();
-        Ok(())
     }
 
     fn round(&mut self, millis: u64) -> Result<()> {
