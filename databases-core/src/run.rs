@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream;
-use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::backend::{BackendConnection, ExecResult, Flow, Request, RowBatches, RowSink, Status};
+use crate::backend::{BackendConnection, ExecResult, Request, RowBatches, RowSink, Status};
 use crate::connection::Connection;
 use crate::database::breathe;
 use crate::error::{Effect, Error, ErrorKind, Result};
@@ -205,7 +204,7 @@ pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &Call<'
 
 impl Checked {
     /// The request for a session of `dialect`; checked again if that reads literals otherwise than was thought.
-    fn request(self, inner: &Inner, dialect: Dialect, place: Place, call: Call<'_>) -> Result<Request> {
+    pub(crate) fn request(self, inner: &Inner, dialect: Dialect, place: Place, call: Call<'_>) -> Result<Request> {
         let checked = if self.template.dialect() == dialect { self } else { check(inner, dialect, place, &call)? };
         let mut args = Vec::with_capacity(call.params.len());
         let sql = call.params.arrange(checked.matched, &mut args);
@@ -223,7 +222,7 @@ pub(crate) struct Bounds<'a> {
     timeout: Option<Duration>,
     span: tracing::Span,
     /// The place of a statement that may share its connection.
-    lease: Option<&'a Lease>,
+    pub(crate) lease: Option<&'a Lease>,
 }
 
 impl<'a> Bounds<'a> {
@@ -244,8 +243,7 @@ impl<'a> Bounds<'a> {
 
     /// Runs `work` under the span and for at most the timeout; a statement that takes longer is stopped at the server.
     pub(crate) async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let waits = self.lease.is_some_and(Lease::was_behind);
-        if self.timeout.is_none() && self.span.is_disabled() && !waits {
+        if self.timeout.is_none() && self.span.is_disabled() && !self.lease.is_some_and(Lease::was_behind) {
             return work.await;
         }
         // Boxed, so that the way without either stays short.
@@ -289,8 +287,9 @@ impl<'a> Bounds<'a> {
                     "no answer within acquire_timeout, {limit}: a statement before it on the connection that they share is \
                      not done; it may run yet"
                 );
-                let hint = "lanes=off gives each statement a connection of its own";
-                Err(Error::new(ErrorKind::PoolTimeout, message).with_effect(Effect::Unknown).with_hint(hint))
+                Err(Error::new(ErrorKind::PoolTimeout, message)
+                    .with_effect(Effect::Unknown)
+                    .with_hint("lanes=off gives each statement a connection of its own"))
             }
         }
     }
@@ -521,52 +520,6 @@ pub(crate) fn stream_on<'e>(
         open.keep = Some(savepoint);
         Ok(open)
     })
-}
-
-/// Runs one autocommit statement on a connection of the pool. The hot path: no session is made for it.
-pub(crate) async fn run_on_lease(
-    mut lease: Lease,
-    checked: Checked,
-    call: Call<'_>,
-    sink: &mut dyn RowSink,
-) -> Result<ExecResult> {
-    let inner = lease.slot().inner();
-    let timeout = inner.timeout_of(&call.query);
-    let limits = inner.limits_of(&call);
-    let conn = &**lease.slot().conn();
-    let mut request = checked.request(inner, conn.dialect(), Place::Pool, call)?;
-    request.pooled = true;
-    if changes_session(request.template.class()) {
-        lease.slot().mark_dirty();
-    }
-    let (template, native) = (request.template.clone(), request.sql.clone());
-    let mut bounds = Bounds::new(inner, conn, &tracing::Span::none(), &template, timeout);
-    bounds.lease = Some(&lease);
-    let timed = inner.is_timed(&template).then(Instant::now);
-    let mut sink = Counted { sink, rows: 0 };
-    let result = bounds.run(limits.run(conn, request, &mut sink)).await;
-    drop(bounds);
-    let rows = sink.rows;
-    // An answer, and be it an error, has come in its turn; what was given up has not.
-    let answered = result.as_ref().map_or_else(|error| error.code().is_some(), |_| true);
-    if let Some(started) = timed.filter(|_| answered) {
-        let took = lease.finish().unwrap_or_else(|| started.elapsed());
-        lease.slot().inner().note_run(&template, took, rows);
-    }
-    result.map_err(|error| error.located(&template, &native))
-}
-
-/// Counts rows on their way.
-struct Counted<'a> {
-    sink: &'a mut dyn RowSink,
-    rows: usize,
-}
-
-impl RowSink for Counted<'_> {
-    fn batch(&mut self, batch: Arc<dyn RowBatch>) -> Result<Flow> {
-        self.rows += batch.len();
-        self.sink.batch(batch)
-    }
 }
 
 macro_rules! executor_by_handle {

@@ -133,10 +133,10 @@ async fn a_timeout_costs_the_neighbours_nothing() {
 
 #[tokio::test]
 async fn who_waits_too_long_behind_another_is_told_what_is_known() {
-    let limits = |options: &mut PoolOptions| options.acquire_timeout = Duration::from_millis(300);
+    let limits = |options: &mut PoolOptions| options.acquire_timeout = Duration::from_secs(1);
     let Some((proxy, db)) = behind_proxy(limits).await else { return };
     let calls = async || tokio::join!(echo(&db, 1), echo(&db, 2));
-    let then = async || tokio::time::sleep(Duration::from_millis(700)).await;
+    let then = async || tokio::time::sleep(Duration::from_millis(1500)).await;
     let (first, second) = together(&proxy, &db, 2, calls, then).await;
     assert_eq!(first.unwrap(), 1, "the first does not wait for others, so nothing bounds it");
     let error = second.unwrap_err();
@@ -254,7 +254,7 @@ async fn writes_that_share_are_done_once_each() {
 
 #[tokio::test]
 async fn who_holds_the_only_connection_and_asks_for_another_is_told_in_time() {
-    let limits = |options: &mut PoolOptions| options.acquire_timeout = Duration::from_millis(200);
+    let limits = |options: &mut PoolOptions| options.acquire_timeout = Duration::from_secs(1);
     let Some((_proxy, db)) = behind_proxy(limits).await else { return };
     let tx = db.begin().await.unwrap();
     assert_eq!(tx.fetch_val::<i64>(ECHO, params! { n: 1_i64 }).await.unwrap(), 1);
