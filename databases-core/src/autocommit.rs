@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::backend::{ExecResult, Flow, RowSink};
 use crate::error::Result;
 use crate::executor::Call;
-use crate::pool::Lease;
+use crate::pool::{Inner, Lease};
 use crate::row::RowBatch;
 use crate::run::{Bounds, Checked, Place, changes_session};
 
@@ -39,7 +39,7 @@ pub(crate) async fn run_on_lease(
     let answered = result.as_ref().map_or_else(|error| error.code().is_some(), |_| true);
     if let Some(started) = timed.filter(|_| answered) {
         let took = lease.finish().unwrap_or_else(|| started.elapsed());
-        lease.slot().inner().note_run(&template, took, rows);
+        Inner::note_run(&template, took, rows);
     }
     result.map_err(|error| error.located(&template, &native))
 }
