@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tokio::task::coop;
 
+use crate::autocommit::run_on_lease;
 use crate::backend::{ExecResult, RowSink, ServerInfo};
 use crate::connection::Connection;
 use crate::error::{Effect, Error, ErrorKind, Result};
@@ -15,7 +16,7 @@ use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::options::TransactionOptions;
 use crate::pool::{Checkout, Inner, PoolConfig, PoolStatus, Purpose};
 use crate::query::Query;
-use crate::run::{Place, check, run_on_lease, stream_on};
+use crate::run::{Place, check, stream_on};
 use crate::session::{Handle, Session};
 use crate::sql::Dialect;
 use crate::stream::BatchStream;

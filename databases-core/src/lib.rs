@@ -4,6 +4,7 @@
 //! [`backend::Backend`], [`backend::Connector`] and [`backend::BackendConnection`], and run the `conformance` suite.
 
 mod array;
+mod autocommit;
 pub mod backend;
 #[cfg(feature = "query-builder")]
 mod builder;

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream;
-use tokio::time::Instant;
 
-use crate::backend::{ExecResult, Flow, Request, RowBatches, RowSink, Status};
+use crate::backend::{ExecResult, Request, RowBatches, RowSink, Status};
 use crate::connection::Connection;
 use crate::database::breathe;
 use crate::error::{Effect, Error, ErrorKind, Result};
@@ -15,7 +14,7 @@ use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::limits::ResultLimits;
 use crate::options::TransactionOptions;
 use crate::params::Matched;
-use crate::pool::{Inner, Lease};
+use crate::pool::Inner;
 use crate::query::Query;
 use crate::row::RowBatch;
 use crate::session::{Handle, InFlight};
@@ -200,7 +199,7 @@ pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &Call<'
 
 impl Checked {
     /// The request for a session of `dialect`; checked again if that reads literals otherwise than was thought.
-    fn request(self, inner: &Inner, dialect: Dialect, place: Place, call: Call<'_>) -> Result<Request> {
+    pub(crate) fn request(self, inner: &Inner, dialect: Dialect, place: Place, call: Call<'_>) -> Result<Request> {
         let checked = if self.template.dialect() == dialect { self } else { check(inner, dialect, place, &call)? };
         let mut args = Vec::with_capacity(call.params.len());
         let sql = call.params.arrange(checked.matched, &mut args);
@@ -427,51 +426,6 @@ pub(crate) fn stream_on<'e>(
         open.keep = Some(savepoint);
         Ok(open)
     })
-}
-
-/// Runs one autocommit statement on a connection of the pool. The hot path: no session is made for it.
-pub(crate) async fn run_on_lease(
-    mut lease: Lease,
-    checked: Checked,
-    call: Call<'_>,
-    sink: &mut dyn RowSink,
-) -> Result<ExecResult> {
-    let inner = lease.slot().inner();
-    let timeout = inner.timeout_of(&call.query);
-    let limits = inner.limits_of(&call);
-    let conn = &**lease.slot().conn();
-    let mut request = checked.request(inner, conn.dialect(), Place::Pool, call)?;
-    request.pooled = true;
-    if changes_session(request.template.class()) {
-        lease.slot().mark_dirty();
-    }
-    let (template, native) = (request.template.clone(), request.sql.clone());
-    let bounds = Bounds::leased(&lease, &template, timeout);
-    let timed = inner.is_timed(&template).then(Instant::now);
-    let mut sink = Counted { sink, rows: 0 };
-    let result = bounds.run(limits.run(conn, request, &mut sink)).await;
-    drop(bounds);
-    let rows = sink.rows;
-    // An answer, and be it an error, has come in its turn; what was given up has not.
-    let answered = result.as_ref().map_or_else(|error| error.code().is_some(), |_| true);
-    if let Some(started) = timed.filter(|_| answered) {
-        let took = lease.finish().unwrap_or_else(|| started.elapsed());
-        lease.slot().inner().note_run(&template, took, rows);
-    }
-    result.map_err(|error| error.located(&template, &native))
-}
-
-/// Counts rows on their way.
-struct Counted<'a> {
-    sink: &'a mut dyn RowSink,
-    rows: usize,
-}
-
-impl RowSink for Counted<'_> {
-    fn batch(&mut self, batch: Arc<dyn RowBatch>) -> Result<Flow> {
-        self.rows += batch.len();
-        self.sink.batch(batch)
-    }
 }
 
 macro_rules! executor_by_handle {

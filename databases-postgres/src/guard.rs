@@ -237,7 +237,12 @@ impl Walker {
                 self.kept_len = 0;
             }
             let take = bytes.len().min(self.body_left);
-            let most = if self.header[0] == b'R' { KEPT_OF_LOGIN } else { KEPT };
+            let most = match self.header[0] {
+                b'R' => KEPT_OF_LOGIN,
+                // Rows are most of what comes, and nobody looks into them.
+                b'D' => 0,
+                _ => KEPT,
+            };
             let keep = take.min(most - self.kept_len);
             self.kept[self.kept_len..self.kept_len + keep].copy_from_slice(&bytes[..keep]);
             self.kept_len += keep;

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::sql::{StatementClass, Template, Verb};
 
 /// A run that took longer was slow; a lane whose first statement has been under way for longer takes no more.
-pub(super) const SLOW: Duration = Duration::from_millis(3);
+pub(super) const SLOW: Duration = Duration::from_millis(5);
 /// A lane takes no more when what waits on it would, by its pace, take longer.
 const MOST_WORK: Duration = Duration::from_micros(500);
 /// A result of more rows is for a connection of its own: while its caller does other things, what is behind it waits.
@@ -328,7 +328,7 @@ impl Inner {
     }
 
     /// Remembers how a run went.
-    pub(crate) fn note_run(&self, template: &Template, took: Duration, rows: usize) {
-        template.pace().note(took <= SLOW && rows <= MOST_ROWS, self.created.elapsed());
+    pub(crate) fn note_run(template: &Template, took: Duration, rows: usize) {
+        template.pace().note(took <= SLOW && rows <= MOST_ROWS);
     }
 }

@@ -159,8 +159,6 @@ pub(crate) struct Inner {
     single: bool,
     /// How many connections of those that are shared keep this machine busy.
     cores: usize,
-    /// Where the clock of [`Inner::note_run`] begins.
-    created: Instant,
     /// A connection that was idle for longer is asked whether it is still there.
     ping_after: Duration,
     state: Mutex<State>,
@@ -193,7 +191,6 @@ impl Inner {
             max,
             single,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            created: Instant::now(),
             state: Mutex::default(),
             losses: AtomicU64::new(0),
             levels: AtomicU64::new(0),

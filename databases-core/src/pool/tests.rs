@@ -284,7 +284,7 @@ fn only_short_plain_statements_share() {
     let pool = pool_of(&fake, 1);
     let checkout = |sql: &str, runs: &[u64]| {
         let template = crate::sql::scan(sql, pool.dialect()).unwrap();
-        runs.iter().for_each(|millis| pool.note_run(&template, Duration::from_millis(*millis), 1));
+        runs.iter().for_each(|millis| Inner::note_run(&template, Duration::from_millis(*millis), 1));
         matches!(pool.checkout_of(&template, true), Checkout::Shared(_))
     };
     for sql in ["SELECT 1", "WITH a AS (SELECT 1) SELECT * FROM a", "INSERT INTO t VALUES (:a)", "DELETE FROM t"] {
@@ -292,6 +292,7 @@ fn only_short_plain_statements_share() {
         assert!(!checkout(sql, &[]), "{sql}: never run");
         assert!(!checkout(sql, &[1, 50]), "{sql}: it was slow");
         assert!(!checkout(sql, &[50, 1]), "{sql}: it was slow of late");
+        assert!(checkout(sql, &[&[1; 600][..], &[50]].concat()), "{sql}: one run may be slow");
     }
     for sql in [
         "SELECT * FROM t FOR UPDATE",
@@ -310,6 +311,6 @@ fn only_short_plain_statements_share() {
         assert!(!checkout(sql, &[1]), "{sql}");
     }
     let template = crate::sql::scan("SELECT 1", pool.dialect()).unwrap();
-    pool.note_run(&template, Duration::ZERO, 1_000_000);
+    Inner::note_run(&template, Duration::ZERO, 1_000_000);
     assert!(matches!(pool.checkout_of(&template, true), Checkout::Exclusive), "a large result");
 }

@@ -32,7 +32,7 @@ pub(crate) struct Bounds<'a> {
 
 impl<'a> Bounds<'a> {
     /// Of a statement on a connection of the pool, which it may share.
-    pub(super) fn leased(lease: &'a Lease, template: &Template, timeout: Option<Duration>) -> Self {
+    pub(crate) fn leased(lease: &'a Lease, template: &Template, timeout: Option<Duration>) -> Self {
         let (inner, conn) = (lease.slot().inner(), &**lease.slot().conn());
         let span = span(inner, &tracing::Span::none(), template);
         Self { inner, conn, sharing: Others::Lease(lease), timeout, span, waiting: AtomicBool::new(false) }

@@ -1,32 +1,36 @@
 //! How long the runs of a text took.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Not run yet, or a while after it was slow.
-const UNKNOWN: u64 = 0;
-const QUICK: u64 = 1;
+/// What a slow run counts; a quick one takes back 1. One in so many is what may be slow.
+const SLOW_RUN: u32 = 256;
+/// From here on a text is slow; a new one is, until its first run was quick.
+const SLOW: u32 = 2 * SLOW_RUN;
+/// However many were slow, a text is quick again after so many that were not.
+const MOST: u32 = 8 * SLOW_RUN;
 
-/// How long a slow run is held against its text.
-const PENALTY: Duration = Duration::from_secs(1);
+/// Whether the runs of a text are quick, but for one here and there on a busy machine.
+#[derive(Debug)]
+pub(crate) struct Pace(AtomicU32);
 
-/// Whether the runs of a text were quick of late. A slow one counts for a second, in milliseconds of the pool's own clock.
-#[derive(Debug, Default)]
-pub(crate) struct Pace(AtomicU64);
+impl Default for Pace {
+    fn default() -> Self {
+        Self(AtomicU32::new(SLOW))
+    }
+}
 
 impl Pace {
     pub(crate) fn is_quick(&self) -> bool {
-        self.0.load(Relaxed) == QUICK
+        self.0.load(Relaxed) < SLOW
     }
 
-    /// A run ended at `now`.
-    pub(crate) fn note(&self, quick: bool, now: Duration) {
-        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX / 2);
-        let before = self.0.load(Relaxed);
+    /// A run is over. Of runs that end together one may be missed, which does no harm.
+    pub(crate) fn note(&self, quick: bool) {
+        let now = self.0.load(Relaxed);
         if !quick {
-            self.0.store((QUICK + 1 + now).saturating_add(PENALTY.as_millis() as u64), Relaxed);
-        } else if before == UNKNOWN || (before > QUICK && before <= QUICK + 1 + now) {
-            self.0.store(QUICK, Relaxed);
+            self.0.store((now + SLOW_RUN).min(MOST), Relaxed);
+        } else if now > 0 {
+            self.0.store(now - 1, Relaxed);
         }
     }
 }
@@ -36,18 +40,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_run_is_held_against_a_text_for_a_second() {
-        let at = Duration::from_millis;
+    fn a_text_is_quick_if_few_of_its_runs_are_slow() {
         let pace = Pace::default();
+        assert!(!pace.is_quick(), "not run yet");
+        pace.note(true);
+        assert!(pace.is_quick());
+        (0..1000).for_each(|_| pace.note(true));
+        pace.note(false);
+        assert!(pace.is_quick(), "one in a thousand");
+        pace.note(false);
         assert!(!pace.is_quick());
-        pace.note(true, at(0));
-        assert!(pace.is_quick());
-        pace.note(false, at(10));
-        for now in [10, 500, 1009] {
-            pace.note(true, at(now));
-            assert!(!pace.is_quick(), "{now}");
+        (0..100).for_each(|_| pace.note(false));
+        (0..MOST).for_each(|_| pace.note(true));
+        assert!(pace.is_quick(), "it is not held against it for ever");
+        for run in 0..10_000 {
+            pace.note(run % 100 != 0);
         }
-        pace.note(true, at(1010));
-        assert!(pace.is_quick());
+        assert!(!pace.is_quick(), "one in a hundred");
     }
 }
