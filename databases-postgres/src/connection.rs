@@ -365,9 +365,10 @@ impl BackendConnection for PgConnection {
         let mut op = self.session.op();
         op.sending();
         let mut done = 0;
-        let result = match run_all(&client, sql, &mut done).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.session.fail(error, Some(sql)).await.with_batch_index(done)),
+        let result = match self.in_transaction(&client, run_all(&client, sql, &mut done)).await {
+            Ok(Ok(())) => Ok(()),
+            Err(error) => Err(error),
+            Ok(Err(error)) => Err(self.session.fail(error, Some(sql)).await.with_batch_index(done)),
         };
         op.finish();
         result
