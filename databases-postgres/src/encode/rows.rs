@@ -1,10 +1,10 @@
 //! The parameters of many rows, column by column, so that each column can be sent as one array.
 
-use databases_core::{Arg, Result, Value};
+use databases_core::{Arg, Error, ErrorKind, Result, Value};
 use tokio_postgres::types::Format;
 
 use super::problem::Problem;
-use super::{MAX_MESSAGE_BYTES, Param, Ready, encode, too_large};
+use super::{MAX_MESSAGE_BYTES, Param, Ready, check_intervals, encode, too_large};
 
 /// Dimensions, whether there are NULLs, the items' type, their number, and the first one's index.
 const HEADER: usize = 20;
@@ -110,18 +110,10 @@ impl Rows {
 
 impl Column {
     fn push(&mut self, value: &Value, param: &Param, row: usize) -> Result<(), Problem> {
-        if value.is_null() {
-            self.nulls = true;
-            self.items.extend_from_slice(&(-1_i32).to_be_bytes());
-            return Ok(());
-        }
-        let start = self.items.len();
-        self.items.extend_from_slice(&[0; 4]);
-        if matches!(encode(&param.codec, &param.ty, value, &mut self.items)?, Format::Text) {
+        self.nulls |= value.is_null();
+        if matches!(put_item(value, param, &mut self.items)?, Format::Text) {
             self.texts.push(row);
         }
-        let len = i32::try_from(self.items.len() - start - 4).map_err(|_| Problem::Inexact)?;
-        self.items[start..start + 4].copy_from_slice(&len.to_be_bytes());
         Ok(())
     }
 }
@@ -131,6 +123,53 @@ fn item_at(items: &[u8], at: usize) -> Option<std::ops::Range<usize>> {
     let len: [u8; 4] = items[at..at + 4].try_into().expect("four bytes are an array of four");
     let len = usize::try_from(i32::from_be_bytes(len)).ok()?;
     Some(at + 4..at + 4 + len)
+}
+
+/// Writes a row of the binary COPY.
+///
+/// # Errors
+///
+/// As [`Encoded::new`](super::Encoded::new), and `Encode` for a value that only its text can be sent of.
+pub(crate) fn put_row(
+    args: &[Arg],
+    params: &[Param],
+    server_version: impl FnOnce() -> String,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    check_intervals(args, server_version)?;
+    let start = out.len();
+    // A table has at most 1,600 columns.
+    out.extend_from_slice(&u16::try_from(args.len()).unwrap_or(u16::MAX).to_be_bytes());
+    for (index, (arg, param)) in args.iter().zip(params).enumerate() {
+        match put_item(&arg.value, param, out) {
+            Ok(Format::Binary) => {}
+            Ok(Format::Text) => {
+                let (ty, what) = (param.ty.name(), arg.value.as_ref().describe());
+                let message = format!("parameter ${}: {what} for {ty} goes as the server's text", index + 1);
+                let hint = "a binary COPY has no place for text: use execute_many, or copy_in in the format csv";
+                return Err(Error::new(ErrorKind::Encode, message).with_hint(hint));
+            }
+            Err(problem) => return Err(problem.of(index, &param.ty, &arg.value)),
+        }
+        if out.len() - start > MAX_MESSAGE_BYTES {
+            return Err(too_large());
+        }
+    }
+    Ok(())
+}
+
+/// Writes a value behind its length.
+fn put_item(value: &Value, param: &Param, out: &mut Vec<u8>) -> Result<Format, Problem> {
+    if value.is_null() {
+        out.extend_from_slice(&(-1_i32).to_be_bytes());
+        return Ok(Format::Binary);
+    }
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    let format = encode(&param.codec, &param.ty, value, out)?;
+    let len = i32::try_from(out.len() - start - 4).map_err(|_| Problem::Inexact)?;
+    out[start..start + 4].copy_from_slice(&len.to_be_bytes());
+    Ok(format)
 }
 
 /// Gives the parameters of each row.
