@@ -9,8 +9,8 @@ use databases_core::backend::RowSink;
 use databases_core::sql::Dialect;
 use databases_core::url::DatabaseUrl;
 use databases_core::{
-    BatchStream, Call, Connection, Error, ExecResult, ParamRows, Pool, PoolStatus, Query, RawExecutor, Result,
-    ServerInfo, Transaction, TransactionOptions,
+    BatchStream, Call, Connection, CopyIn, Error, ExecResult, Ident, IntoParams, IntoQuery, ParamRows, Pool,
+    PoolStatus, Query, RawExecutor, Result, ServerInfo, Transaction, TransactionOptions,
 };
 
 use crate::builder::DatabaseBuilder;
@@ -175,6 +175,40 @@ impl Database {
         F: AsyncFnOnce(&Transaction) -> Result<T, E> + Clone,
     {
         self.pool.transaction_with(options, f).await
+    }
+
+    /// Takes a connection and starts a `COPY … FROM STDIN` on it; see [`Connection::copy_in`].
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire) and [`Connection::copy_in`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future copies nothing.
+    pub async fn copy_in(&self, query: impl IntoQuery) -> Result<CopyIn> {
+        self.pool.copy_in(query).await
+    }
+
+    /// Copies rows into `columns` of `table`, all or none; see [`Connection::copy_rows`].
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire) and [`Connection::copy_rows`].
+    ///
+    /// # Cancel safety
+    ///
+    /// After a dropped future all rows were copied or none.
+    pub async fn copy_rows<R>(
+        &self,
+        table: impl Into<Ident>,
+        columns: impl IntoIterator<Item: Into<String>>,
+        rows: R,
+    ) -> Result<u64>
+    where
+        R: IntoIterator<Item: IntoParams, IntoIter: Send> + Send,
+    {
+        self.pool.copy_rows(table, columns, rows).await
     }
 
     /// Whether the database was closed.

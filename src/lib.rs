@@ -14,10 +14,10 @@ pub use databases_core::sea_query;
 pub use databases_core::types;
 pub use databases_core::url::DatabaseUrl;
 pub use databases_core::{
-    Array, ArrayShape, Cells, Column, ColumnIndex, Columns, Connection, ConversionError, Effect, Error, ErrorKind,
-    ExecResult, Executor, FromRow, FromValue, Ident, IntoParams, IntoQuery, IntoValue, Isolation, List, LockMode,
-    Native, Other, Params, PoolStatus, Query, RawExecutor, Refused, Result, Row, RowStream, ServerInfo, Status,
-    Transaction, TransactionOptions, TypeCodec, Value, ValueKind, ValueRef, ident, list, params, sql,
+    Array, ArrayShape, Cells, Column, ColumnIndex, Columns, Connection, ConversionError, CopyIn, Effect, Error,
+    ErrorKind, ExecResult, Executor, FromRow, FromValue, Ident, IntoParams, IntoQuery, IntoValue, Isolation, List,
+    LockMode, Native, Other, Params, PoolStatus, Query, RawExecutor, Refused, Result, Row, RowStream, ServerInfo,
+    Status, Transaction, TransactionOptions, TypeCodec, Value, ValueKind, ValueRef, ident, list, params, sql,
 };
 #[cfg(feature = "macros")]
 pub use databases_macros::{FromRow, FromValue, IntoValue, Params};

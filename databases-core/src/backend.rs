@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::codec::TypeOptions;
 use crate::error::{Error, Result};
@@ -285,6 +286,40 @@ pub trait Requests: Send {
     }
 }
 
+/// Takes the data of a COPY. Dropped before it is finished, nothing is copied and the connection stays usable.
+#[async_trait]
+pub trait CopySink: Send {
+    /// Sends some of it.
+    ///
+    /// # Errors
+    ///
+    /// What the server reported; the COPY is over then.
+    async fn send(&mut self, data: Bytes) -> Result<()>;
+
+    /// Ends it, and gives the rows copied.
+    ///
+    /// # Errors
+    ///
+    /// What the server reported.
+    async fn finish(self: Box<Self>) -> Result<u64>;
+}
+
+/// Rows to copy, pulled as they are sent.
+pub trait CopyRows: Send {
+    /// The values of the next row, one for each column; an error ends the COPY.
+    fn next(&mut self) -> Option<Result<Vec<Arg>>>;
+}
+
+/// Where rows are copied to, quoted for the dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CopyTarget {
+    /// The table.
+    pub table: String,
+    /// The columns, with commas between them.
+    pub columns: String,
+}
+
 /// A step of a transaction. A savepoint's number is never used twice on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransactionCommand {
@@ -372,6 +407,28 @@ pub trait BackendConnection: fmt::Debug + Send + Sync + 'static {
     /// As [`BackendConnection::run`].
     async fn open_stream(&self, request: Request) -> Result<Box<dyn RowBatches>>;
 
+    /// Starts a statement that takes its data from the caller.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for any other statement, and where there is no such thing, as by default; else what the server
+    /// reported.
+    async fn copy_in(&self, request: Request) -> Result<Box<dyn CopySink>> {
+        drop(request);
+        Err(no_copy())
+    }
+
+    /// Copies rows into columns of a table, all or none if it succeeds or the transaction around it is rolled back.
+    ///
+    /// # Errors
+    ///
+    /// As [`BackendConnection::copy_in`]; the errors of `rows`, and `Encode` with the
+    /// [`batch_index`](Error::batch_index) of the row.
+    async fn copy_rows(&self, target: &CopyTarget, rows: &mut dyn CopyRows) -> Result<u64> {
+        let _ = (target, rows);
+        Err(no_copy())
+    }
+
     /// Takes a step of a transaction. A backend may keep BEGIN back and send it with the first statement; from here on the
     /// status is [`Status::InTransaction`] all the same, and what BEGIN meets is told by that statement.
     ///
@@ -432,6 +489,12 @@ pub trait NativeConnection: Send {
 const _: Option<&dyn Backend> = None;
 const _: Option<&dyn Connector> = None;
 const _: Option<&dyn BackendConnection> = None;
+
+fn no_copy() -> Error {
+    Error::new(crate::ErrorKind::Unsupported, "only PostgreSQL takes data by COPY")
+        .with_hint("execute_many sends many rows at a time")
+        .with_effect(crate::Effect::NotSent)
+}
 
 /// The error of a statement that the server counts other placeholders in than our scanner.
 #[must_use]

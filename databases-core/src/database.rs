@@ -10,12 +10,15 @@ use tokio::task::coop;
 
 use crate::autocommit::run_on_lease;
 use crate::backend::{ExecResult, RowSink, ServerInfo};
+use crate::compose::Ident;
 use crate::connection::Connection;
+use crate::copy::{CopyIn, Target};
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::options::TransactionOptions;
+use crate::params::IntoParams;
 use crate::pool::{Checkout, Inner, PoolConfig, PoolStatus, Purpose};
-use crate::query::Query;
+use crate::query::{IntoQuery, Query};
 use crate::run::{Place, check, stream_on};
 use crate::session::{Handle, Session};
 use crate::sql::Dialect;
@@ -120,6 +123,48 @@ impl Pool {
     {
         let begin = || -> BoxFuture<'_, _> { Box::pin(self.begin_with(options.clone())) };
         run_closure_with(begin, options.retries, f).await
+    }
+
+    /// Takes a connection and starts a `COPY … FROM STDIN` on it; see [`Connection::copy_in`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::acquire`] and [`Connection::copy_in`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future copies nothing.
+    pub async fn copy_in(&self, query: impl IntoQuery) -> Result<CopyIn> {
+        let query = query.into_query(self.dialect())?;
+        self.0.template(&query, self.0.dialect(), Place::Pool)?;
+        self.base(Purpose::Stream).await?.copy_in(query).await
+    }
+
+    /// Copies rows into `columns` of `table`, all or none; see [`Connection::copy_rows`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::acquire`] and [`Connection::copy_rows`].
+    ///
+    /// # Cancel safety
+    ///
+    /// After a dropped future all rows were copied or none.
+    pub async fn copy_rows<R>(
+        &self,
+        table: impl Into<Ident>,
+        columns: impl IntoIterator<Item: Into<String>>,
+        rows: R,
+    ) -> Result<u64>
+    where
+        R: IntoIterator<Item: IntoParams, IntoIter: Send> + Send,
+    {
+        let target = Target::new(self.0.dialect(), table, columns)?;
+        let mut rows = rows.into_iter().map(|row| row.into_params().into_owned()).peekable();
+        if rows.peek().is_none() {
+            self.0.check_open()?;
+            return Ok(0);
+        }
+        self.base(Purpose::Statement).await?.copy_rows(&target, &mut rows).await
     }
 
     /// The backend's name.

@@ -304,6 +304,20 @@ impl Error {
         self
     }
 
+    /// Names the column that a backend calls a parameter, of rows that are copied into `columns`.
+    pub(crate) fn of_column(mut self, columns: &[String]) -> Self {
+        if self.0.kind == ErrorKind::Encode
+            && let Some((ordinal, why)) =
+                self.0.message.strip_prefix("parameter $").and_then(|rest| rest.split_once(": "))
+            && let Ok(ordinal) = ordinal.parse::<usize>()
+            && let Some(name) = ordinal.checked_sub(1).and_then(|index| columns.get(index))
+        {
+            self.0.message = format!("column `{}`: {why}", name.escape_debug());
+        }
+        self.0.native_position = None;
+        self
+    }
+
     /// Adds the error below this one. It must not print parameter values or secrets.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

@@ -176,6 +176,30 @@ impl<'a> Params<'a> {
         Ok(self.arrange(matched, args))
     }
 
+    /// The values of `columns`, of which each has one and no other name has.
+    pub(crate) fn into_columns(self, columns: &[String]) -> Result<Vec<Arg>> {
+        self.check_values()?;
+        let in_order = self.entries.len() == columns.len()
+            && self.entries.iter().zip(columns).all(|(entry, column)| entry.name == *column);
+        if in_order {
+            return Ok(self.entries.into_iter().map(|entry| entry.arg).collect());
+        }
+        self.check_names()?;
+        let refused = |message: String| Err(Error::new(ErrorKind::Parameters, message).with_effect(Effect::NotSent));
+        if let Some(other) = self.names().find(|name| !columns.iter().any(|column| column == name)) {
+            return refused(format!("`{}` is none of the columns", other.escape_debug()));
+        }
+        let mut values: HashMap<_, _> = self.entries.into_iter().map(|entry| (entry.name, entry.arg)).collect();
+        let mut args = Vec::with_capacity(columns.len());
+        for column in columns {
+            match values.remove(column.as_str()) {
+                Some(arg) => args.push(arg),
+                None => return refused(format!("the row has no value for the column `{}`", column.escape_debug())),
+            }
+        }
+        Ok(args)
+    }
+
     /// Matches the parameters with `template`.
     pub(crate) fn check(&self, template: &sql::Template, allow_unused: bool) -> Result<Matched> {
         if let Some(native) = template.in_order()

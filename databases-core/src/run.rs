@@ -24,8 +24,7 @@ use crate::transaction::Transaction;
 
 mod bounds;
 
-pub(crate) use bounds::Bounds;
-use bounds::stopped;
+pub(crate) use bounds::{Bounds, stopped};
 
 /// Where a statement is to run: decides what it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,7 +256,7 @@ impl Handle {
     }
 
     /// Enters the session and binds the call in its dialect, which what is undone on entering may change.
-    async fn prepare(&self, call: Call<'_>) -> Result<(InFlight<'_>, Request, Option<Duration>)> {
+    pub(crate) async fn prepare(&self, call: Call<'_>) -> Result<(InFlight<'_>, Request, Option<Duration>)> {
         let inner = &self.session.inner;
         let in_flight = self.enter().await?;
         let dialect = self.session.conn.dialect();

@@ -10,8 +10,9 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::Type;
 
 use crate::batch::Plan;
-use crate::encode::{Encoded, Param, check_intervals};
+use crate::encode::{Encoded, Param, Rows, check_intervals};
 use crate::formats::Formats;
+use crate::many::TableState;
 use crate::session::Session;
 use crate::types::Changes;
 
@@ -27,6 +28,8 @@ pub(crate) struct Prepared {
     pub(crate) types: Box<[Type]>,
     /// Whether arguments have fitted it once: then a change of the schema may be why others do not.
     pub(crate) has_fitted: AtomicBool,
+    /// What is known of the table, if this is an INSERT that may be sent for many rows at once.
+    pub(crate) table: TableState,
 }
 
 impl Prepared {
@@ -50,7 +53,15 @@ impl Prepared {
             formats.insert(&name(&statement).ok_or_else(unnamed)?, plan.in_text());
         }
         let has_fitted = AtomicBool::new(false);
-        Ok(Arc::new(Self { statement, params, plan, has_text, types: types.into(), has_fitted }))
+        Ok(Arc::new(Self {
+            statement,
+            params,
+            plan,
+            has_text,
+            types: types.into(),
+            has_fitted,
+            table: TableState::default(),
+        }))
     }
 
     /// Writes the arguments.
@@ -61,6 +72,16 @@ impl Prepared {
     pub(crate) fn encode(&self, args: &[Arg], session: &Session) -> Result<Encoded> {
         check_intervals(args, || session.guard.server_version())?;
         Encoded::new(args, &self.params)
+    }
+
+    /// Writes the arguments of one more row.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prepared::encode`].
+    pub(crate) fn encode_row(&self, args: &[Arg], session: &Session, rows: &mut Rows) -> Result<()> {
+        check_intervals(args, || session.guard.server_version())?;
+        rows.push(args, &self.params)
     }
 }
 

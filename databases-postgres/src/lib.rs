@@ -61,6 +61,7 @@ mod batch;
 mod cache;
 mod connect;
 mod connection;
+mod copy;
 mod encode;
 mod error;
 mod formats;

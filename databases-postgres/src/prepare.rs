@@ -208,14 +208,46 @@ impl PgConnection {
         self.session.outside_transaction() || self.client.try_write().is_ok()
     }
 
-    /// Lets the server parse `sql`. A caller that is dropped leaves nothing behind: the task ends by itself and what
-    /// it has prepared is kept or closed.
+    /// Prepares a text of ours, which leaves everything as it was if it fails; `None` if that cannot be had now.
+    pub(crate) async fn prepare_ours(
+        &self,
+        sql: &Arc<str>,
+        types: Vec<Type>,
+        keep: bool,
+    ) -> Result<Option<Arc<Prepared>>> {
+        self.forget_deallocated();
+        if keep && let Some(Entry::Ready(prepared)) = self.statements.get(&key(sql, &types)) {
+            return Ok(Some(prepared));
+        }
+        if !self.can_recover() {
+            return Ok(None);
+        }
+        match self.parse_with(sql, types, keep, Recovery::Always).await {
+            Ok(prepared) => Ok(Some(prepared)),
+            Err(error) if error.is_disconnected() => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
     pub(crate) async fn parse(
         &self,
         sql: &Arc<str>,
         types: Vec<Type>,
         keep: bool,
         recoverable: bool,
+    ) -> Result<Arc<Prepared>> {
+        let recovery = if recoverable { Recovery::FromTypes } else { Recovery::None };
+        self.parse_with(sql, types, keep, recovery).await
+    }
+
+    /// Lets the server parse `sql`. A caller that is dropped leaves nothing behind: the task ends by itself and what
+    /// it has prepared is kept or closed.
+    async fn parse_with(
+        &self,
+        sql: &Arc<str>,
+        types: Vec<Type>,
+        keep: bool,
+        recovery: Recovery,
     ) -> Result<Arc<Prepared>> {
         if sql.contains('\0') {
             return Err(Error::new(ErrorKind::Parameters, "the statement holds a NUL"));
@@ -227,14 +259,14 @@ impl PgConnection {
         let task = tokio::spawn(async move {
             let _preparing = preparing;
             // Alone on the connection, a savepoint can undo nothing of anybody else's.
-            let alone = if recoverable && session.guard.transaction_status() == b'T' {
+            let alone = if recovery != Recovery::None && session.guard.transaction_status() == b'T' {
                 client.clone().try_write_owned().ok()
             } else {
                 None
             };
             let result = if let Some(client) = &alone {
                 let client = client.as_ref().ok_or_else(|| session.gone())?;
-                parse_behind_savepoint(client, &sql, &types).await
+                parse_behind_savepoint(client, &sql, &types, recovery).await
             } else {
                 let client = client.read_owned().await;
                 let client = client.as_ref().ok_or_else(|| session.gone())?;
@@ -270,6 +302,17 @@ impl PgConnection {
             Err(_) => Err(self.session.gone()),
         }
     }
+}
+
+/// When a prepare that fails in a transaction is undone, so that the transaction goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recovery {
+    /// Never.
+    None,
+    /// If other types of parameters may cure the error.
+    FromTypes,
+    /// Always: the text is not the user's.
+    Always,
 }
 
 /// A text with a placeholder of its own in each place, where one stands in several.
@@ -327,6 +370,7 @@ async fn parse_behind_savepoint(
     client: &Client,
     sql: &str,
     types: &[Type],
+    recovery: Recovery,
 ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
     // Both are sent before the first answer: `join` polls in order.
     let (savepoint, parsed) =
@@ -334,7 +378,9 @@ async fn parse_behind_savepoint(
     savepoint?;
     match &parsed {
         Ok(_) => client.batch_execute(RELEASE).await?,
-        Err(error) if may_be_about_types(error.code().map(SqlState::code)) => client.batch_execute(UNDO).await?,
+        Err(error) if recovery == Recovery::Always || may_be_about_types(error.code().map(SqlState::code)) => {
+            client.batch_execute(UNDO).await?
+        }
         // Nothing can be tried again: the transaction has failed, as it would have without the savepoint.
         Err(_) => {}
     }

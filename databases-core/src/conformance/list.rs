@@ -62,6 +62,7 @@ macro_rules! conformance {
             many::execute_many_dropped_half_way_leaves_nothing [FullSql, Transactions];
             many::execute_many_stops_at_its_timeout [FullSql, Transactions];
             many::execute_many_of_1000_inserts_takes_few_round_trips [FullSql];
+            copying::rows_are_copied_or_the_backend_says_why_not [FullSql];
             bulk::execute_script_runs_several_statements [FullSql];
             bulk::execute_script_of_nothing_does_nothing [FullSql];
             bulk::execute_script_stops_at_the_first_error [FullSql];

@@ -29,6 +29,8 @@ pub mod cancel;
 #[doc(hidden)]
 pub mod composing;
 #[doc(hidden)]
+pub mod copying;
+#[doc(hidden)]
 pub mod errors;
 #[doc(hidden)]
 pub mod faults;

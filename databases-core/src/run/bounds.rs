@@ -148,7 +148,7 @@ fn not_stopped(limit: Duration) -> Error {
 }
 
 /// Stops what is under way on `conn`, which took longer than `limit`.
-pub(super) async fn stopped(inner: &Inner, conn: &dyn BackendConnection, limit: Duration) -> Error {
+pub(crate) async fn stopped(inner: &Inner, conn: &dyn BackendConnection, limit: Duration) -> Error {
     let _ = tokio::time::timeout(inner.options().close_timeout, conn.settle()).await;
     let limit = crate::backend::in_seconds(limit);
     let message = format!("the statement ran longer than its timeout, {limit}, and was stopped");

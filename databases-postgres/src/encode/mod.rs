@@ -7,6 +7,7 @@
 mod literal;
 mod nested;
 mod problem;
+mod rows;
 mod scalar;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use databases_core::{Arg, Array, ArrayShape, Codecs, Error, ErrorKind, Result, V
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
 use problem::Problem;
+pub(crate) use rows::{Rows, put_row};
 use scalar::put_text;
 
 use crate::types::Codec;
@@ -25,7 +27,7 @@ use crate::types::Codec;
 /// The longest message that the server takes; `PQ_LARGE_MESSAGE_LIMIT` in its source.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 0x3fff_fffe;
 /// The protocol counts parameters in 16 bits.
-const MAX_PARAMETERS: usize = 65_535;
+pub(crate) const MAX_PARAMETERS: usize = 65_535;
 
 /// A parameter as the server types it.
 #[derive(Clone, Debug)]
@@ -87,10 +89,7 @@ impl Encoded {
                 }
             });
             if encoded.bytes.len() + args.len() * 8 > MAX_MESSAGE_BYTES {
-                return Err(Error::new(
-                    ErrorKind::LimitExceeded,
-                    "the parameters take more than 1 GiB, the server's limit for a message",
-                ));
+                return Err(too_large());
             }
         }
         Ok(encoded)
@@ -112,6 +111,11 @@ impl Encoded {
             .iter()
             .map(|slot| Ready { format: slot.format, bytes: slot.range.clone().map(|range| &self.bytes[range]) })
     }
+}
+
+#[cold]
+fn too_large() -> Error {
+    Error::new(ErrorKind::LimitExceeded, "the parameters take more than 1 GiB, the server's limit for a message")
 }
 
 /// An encoded parameter. Copying it into the driver's buffer cannot fail.

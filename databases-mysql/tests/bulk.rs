@@ -1,0 +1,142 @@
+//! `execute_many`: which INSERTs are sent for many rows at once, and that it cannot be told from one by one.
+
+mod common;
+
+use common::urls;
+use databases_core::url::DatabaseUrl;
+use databases_core::{Connection, ErrorKind, Executor, Params, Pool, PoolConfig, Value, params};
+use databases_mysql::MySql;
+
+async fn connect(url: &DatabaseUrl) -> (Pool, Connection) {
+    let pool = Pool::new(PoolConfig::from_url(&MySql, url, |_| {}).unwrap()).unwrap();
+    let conn = pool.acquire().await.unwrap();
+    (pool, conn)
+}
+
+/// How many prepared statements the session has run.
+async fn executions(conn: &Connection) -> i64 {
+    let row: (String, String) = conn.fetch_one("SHOW SESSION STATUS LIKE 'Com_stmt_execute'", ()).await.unwrap();
+    row.1.parse().unwrap()
+}
+
+#[tokio::test]
+async fn rows_go_together_into_tables_of_innodb() {
+    for url in urls() {
+        let (_pool, conn) = connect(&url).await;
+        for (engine, mode, together) in
+            [("InnoDB", None, true), ("MyISAM", None, false), ("InnoDB", Some("SET sql_mode = ''"), false)]
+        {
+            conn.execute("DROP TABLE IF EXISTS bulk_engine", ()).await.unwrap();
+            let create = format!("CREATE TABLE bulk_engine (id INT, body VARCHAR(3) NOT NULL) ENGINE = {engine}");
+            conn.execute(create, ()).await.unwrap();
+            if let Some(mode) = mode {
+                conn.execute(mode, ()).await.unwrap();
+            }
+            let insert = "INSERT INTO bulk_engine VALUES (:id, :body)";
+            let rows = || (0..1_000).map(|id| params! { id, body: "abc" });
+            conn.execute_many(insert, rows()).await.unwrap();
+            let before = executions(&conn).await;
+            assert_eq!(conn.execute_many(insert, rows()).await.unwrap(), 1_000);
+            let count = executions(&conn).await - before;
+            assert_eq!(count < 20, together, "{engine} {mode:?}: {count}");
+            // What many rows in one statement would bend to fit.
+            let rows = (0..100).map(|id| params! { id, body: if id == 50 { None } else { Some("abc") } });
+            let error = conn.execute_many(insert, rows).await.unwrap_err();
+            assert_eq!((error.kind(), error.batch_index()), (ErrorKind::NotNullViolation, Some(50)), "{error:?}");
+            if mode.is_none() {
+                let rows = (0..100).map(|id| params! { id, body: if id == 51 { "abcd" } else { "abc" } });
+                let error = conn.execute_many(insert, rows).await.unwrap_err();
+                assert_eq!((error.code(), error.batch_index()), (Some("1406"), Some(51)), "{error:?}");
+            }
+        }
+        conn.execute("DROP TABLE bulk_engine", ()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn ids_are_those_of_one_by_one() {
+    for url in urls() {
+        let (_pool, conn) = connect(&url).await;
+        let columns = ["(id, n)", "(`ID`, n)", ""];
+        let patterns: [fn(i64) -> Value; 4] = [
+            |n| if n % 3 == 0 { Value::Int(n * 7 + 1_000) } else { Value::Null },
+            |n| if n == 60 { Value::Int(5_000) } else { Value::Null },
+            |n| if n < 60 { Value::Int(n + 1) } else { Value::Int(0) },
+            |_| Value::Null,
+        ];
+        for (columns, id) in columns.iter().flat_map(|columns| patterns.map(|pattern| (columns, pattern))) {
+            let mut found = Vec::new();
+            for many in [true, false] {
+                conn.execute("DROP TABLE IF EXISTS bulk_ids", ()).await.unwrap();
+                let create = "CREATE TABLE bulk_ids (id BIGINT AUTO_INCREMENT PRIMARY KEY, n BIGINT)";
+                conn.execute(create, ()).await.unwrap();
+                let insert = format!("INSERT INTO bulk_ids {columns} VALUES (:id, :n)");
+                let rows = (0..120).map(|n| Params::new().with("id", id(n)).with("n", n));
+                if many {
+                    assert_eq!(conn.execute_many(&insert, rows).await.unwrap(), 120);
+                } else {
+                    for row in rows {
+                        conn.execute(&insert, row).await.unwrap();
+                    }
+                }
+                conn.execute("INSERT INTO bulk_ids (n) VALUES (-1)", ()).await.unwrap();
+                let rows: Vec<(i64, i64)> = conn.fetch_all("SELECT n, id FROM bulk_ids ORDER BY n", ()).await.unwrap();
+                found.push(rows);
+            }
+            assert_eq!(found[0], found[1], "{columns}");
+        }
+        conn.execute("DROP TABLE bulk_ids", ()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_temporary_table_is_not_taken_for_the_one_it_hides() {
+    for url in urls() {
+        let (_pool, conn) = connect(&url).await;
+        conn.execute("DROP TABLE IF EXISTS bulk_hidden", ()).await.unwrap();
+        conn.execute("CREATE TABLE bulk_hidden (id INT, body VARCHAR(3))", ()).await.unwrap();
+        let insert = "INSERT INTO bulk_hidden VALUES (:id, :body)";
+        let rows = |bad: i32| (0..60).map(move |id| params! { id, body: if id == bad { "abcd" } else { "abc" } });
+        conn.execute_many(insert, rows(-1)).await.unwrap();
+        let hide = "CREATE TEMPORARY TABLE bulk_hidden (id INT, body VARCHAR(3)) ENGINE = MyISAM";
+        conn.execute(hide, ()).await.unwrap();
+        let error = conn.execute_many(insert, rows(40)).await.unwrap_err();
+        assert_eq!((error.code(), error.batch_index()), (Some("1406"), Some(40)), "{error:?}");
+        conn.execute("DROP TEMPORARY TABLE bulk_hidden", ()).await.unwrap();
+        assert_eq!(conn.fetch_val::<i64>("SELECT COUNT(*) FROM bulk_hidden", ()).await.unwrap(), 60);
+        conn.execute("DROP TABLE bulk_hidden", ()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn upserts_count_and_change_rows_as_one_by_one() {
+    for url in urls() {
+        let (_pool, conn) = connect(&url).await;
+        let texts = [
+            "INSERT INTO bulk_upsert (id, n) VALUES (:id, :n) ON DUPLICATE KEY UPDATE n = bulk_upsert.n + VALUES(n)",
+            "REPLACE INTO bulk_upsert (id, n) VALUES (:id, :n)",
+        ];
+        for text in texts {
+            let mut found = Vec::new();
+            for many in [true, false] {
+                conn.execute("DROP TABLE IF EXISTS bulk_upsert", ()).await.unwrap();
+                let create = "CREATE TABLE bulk_upsert (id INT PRIMARY KEY, n INT, at INT AUTO_INCREMENT UNIQUE)";
+                conn.execute(create, ()).await.unwrap();
+                let rows = (0..200).map(|n| params! { id: n * 13 % 70, n: n % 3 });
+                let mut affected = 0;
+                if many {
+                    affected = conn.execute_many(text, rows).await.unwrap();
+                } else {
+                    for row in rows {
+                        affected += conn.execute(text, row).await.unwrap().rows_affected();
+                    }
+                }
+                let rows: Vec<(i32, i32, i32)> =
+                    conn.fetch_all("SELECT * FROM bulk_upsert ORDER BY id", ()).await.unwrap();
+                found.push((affected, rows));
+            }
+            assert_eq!(found[0], found[1], "{text}");
+        }
+        conn.execute("DROP TABLE bulk_upsert", ()).await.unwrap();
+    }
+}

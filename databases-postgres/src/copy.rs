@@ -1,0 +1,202 @@
+//! COPY from the client.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use databases_core::backend::{CopyRows, CopySink, CopyTarget, Request};
+use databases_core::sql::Verb;
+use databases_core::{Arg, Error, ErrorKind, Result};
+use futures_util::SinkExt;
+use tokio::sync::OwnedRwLockReadGuard;
+use tokio_postgres::{Client, CopyInSink, Statement};
+
+use crate::connection::PgConnection;
+use crate::encode::{Param, put_row};
+use crate::session::{Op, Reason, Session};
+
+/// How much is sent at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// The start of the binary format: a signature, no flags, no extension.
+/// <https://www.postgresql.org/docs/current/sql-copy.html>
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// Its end, in place of a row's number of columns.
+const TRAILER: &[u8] = &(-1_i16).to_be_bytes();
+
+/// Which way the data of a COPY goes that has the client at its other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    In,
+    Out,
+}
+
+/// `FROM` or `TO` before `STDIN` or `STDOUT`, outside of quotes; the server takes either word with either.
+pub(crate) fn direction(sql: &str) -> Option<Direction> {
+    let mut quote = None;
+    let unquoted: String = sql
+        .chars()
+        .map(|letter| match quote {
+            Some(open) => {
+                if letter == open {
+                    quote = None;
+                }
+                'q'
+            }
+            None if matches!(letter, '\'' | '"') => {
+                quote = Some(letter);
+                'q'
+            }
+            None => letter.to_ascii_uppercase(),
+        })
+        .collect();
+    let words = unquoted.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'));
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    words.windows(2).find_map(|pair| match pair {
+        ["FROM", "STDIN" | "STDOUT"] => Some(Direction::In),
+        ["TO", "STDIN" | "STDOUT"] => Some(Direction::Out),
+        _ => None,
+    })
+}
+
+/// Starts the COPY of `request`.
+pub(crate) async fn copy_in(connection: &PgConnection, request: Request) -> Result<Box<dyn CopySink>> {
+    if request.template.verb() != Verb::Copy || direction(&request.sql) != Some(Direction::In) {
+        return Err(Error::new(ErrorKind::Unsupported, "copy_in takes COPY … FROM STDIN, and this is none"));
+    }
+    let prepared = connection.prepare(&request.sql, &request.args, false).await?;
+    Ok(Box::new(Copy::start(connection, prepared.statement.clone(), request.sql).await?))
+}
+
+/// Copies `rows` in the binary format.
+pub(crate) async fn copy_rows(
+    connection: &PgConnection,
+    CopyTarget { table, columns, .. }: &CopyTarget,
+    rows: &mut dyn CopyRows,
+) -> Result<u64> {
+    // Only prepared, for the types of its columns: that asks for no right to read them.
+    let types = connection.prepare(&format!("SELECT {columns} FROM {table}").into(), &[], true).await?;
+    let codecs = &connection.codecs;
+    let params: Vec<Param> =
+        types.statement.columns().iter().map(|column| Param::new(column.type_(), codecs)).collect();
+    let sql: Arc<str> = format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)").into();
+    let prepared = connection.prepare(&sql, &[], true).await?;
+    let mut copy = Copy::start(connection, prepared.statement.clone(), sql).await?;
+    match send(&mut copy, &params, rows).await {
+        Ok(()) => Box::new(copy).finish().await,
+        Err(error) => {
+            // Whatever the server makes of that is over before the caller goes on.
+            drop(copy);
+            connection.fence().await;
+            Err(error)
+        }
+    }
+}
+
+async fn send(copy: &mut Copy, params: &[Param], rows: &mut dyn CopyRows) -> Result<()> {
+    let mut buffer = HEADER.to_vec();
+    let mut index = 0;
+    while let Some(row) = rows.next() {
+        let row = row?;
+        let put = copy.put(&row, params, &mut buffer);
+        put.map_err(|error| error.with_batch_index(index))?;
+        index += 1;
+        if buffer.len() >= BUFFER_BYTES {
+            let full = std::mem::replace(&mut buffer, Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 8));
+            copy.send(full.into()).await?;
+        }
+    }
+    buffer.extend_from_slice(TRAILER);
+    copy.send(buffer.into()).await
+}
+
+/// A COPY under way. Dropped early, the driver tells the server that it failed; the session is busy until it is settled.
+struct Copy {
+    sink: Pin<Box<CopyInSink<Bytes>>>,
+    op: Option<Op>,
+    /// Keeps `native()` and `close()` waiting.
+    _client: OwnedRwLockReadGuard<Option<Client>, Client>,
+    /// Not to be closed before the end.
+    _statement: Statement,
+    session: Arc<Session>,
+    sql: Arc<str>,
+}
+
+impl Copy {
+    async fn start(connection: &PgConnection, statement: Statement, sql: Arc<str>) -> Result<Self> {
+        let client = connection.client_owned().await?;
+        let session = connection.session.clone();
+        let mut op = session.op();
+        op.sending();
+        match client.copy_in(&statement).await {
+            Ok(sink) => {
+                let (sink, op) = (Box::pin(sink), Some(op));
+                Ok(Self { sink, op, _client: client, _statement: statement, session, sql })
+            }
+            Err(error) => {
+                let error = session.fail(error, Some(&sql)).await;
+                // The driver sends the server a CopyFail all the same, whose answer it would take for that of the next
+                // statement (tokio-postgres 0.7.18).
+                let message = "a COPY that the server refuses to start ends its connection".to_owned();
+                session.set_reason(Reason { code: None, message });
+                session.kill();
+                op.finish();
+                Err(error)
+            }
+        }
+    }
+
+    fn put(&self, row: &[Arg], params: &[Param], buffer: &mut Vec<u8>) -> Result<()> {
+        put_row(row, params, || self.session.guard.server_version(), buffer)
+    }
+
+    /// Ends the COPY and gives what the server says of it.
+    async fn end(&mut self) -> Result<u64> {
+        let ended = match self.sink.as_mut().finish().await {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(self.session.fail(error, Some(&self.sql)).await),
+        };
+        if let Some(op) = self.op.take() {
+            op.finish();
+        }
+        ended
+    }
+}
+
+#[async_trait]
+impl CopySink for Copy {
+    async fn send(&mut self, data: Bytes) -> Result<()> {
+        if self.op.is_none() || !self.session.guard.is_copying_in() {
+            // The server has refused a row, and reads the rest only to throw it away.
+            self.end().await?;
+            return Err(Error::new(ErrorKind::Internal, "the server has ended the COPY before its data"));
+        }
+        match self.sink.feed(data).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.session.fail(error, Some(&self.sql)).await),
+        }
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<u64> {
+        self.end().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copy_with_the_client_is_told_apart() {
+        for sql in ["COPY t FROM STDIN", "copy t (a, b) from\n stdin with csv"] {
+            assert_eq!(direction(sql), Some(Direction::In), "{sql}");
+        }
+        for sql in ["COPY (SELECT 1) TO STDOUT", "COPY t TO stdout;"] {
+            assert_eq!(direction(sql), Some(Direction::Out), "{sql}");
+        }
+        for sql in ["COPY t FROM '/tmp/x'", "COPY t FROM 'from stdin'", "COPY \"to stdout\" TO PROGRAM 'cat'"] {
+            assert_eq!(direction(sql), None, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The parameters of many rows, column by column, so that each column can be sent as one array.
+
+use databases_core::{Arg, Error, ErrorKind, Result, Value};
+use tokio_postgres::types::Format;
+
+use super::problem::Problem;
+use super::{MAX_MESSAGE_BYTES, Param, Ready, check_intervals, encode, too_large};
+
+/// Dimensions, whether there are NULLs, the items' type, their number, and the first one's index.
+const HEADER: usize = 20;
+
+/// Encoded rows.
+pub(crate) struct Rows {
+    columns: Vec<Column>,
+    len: usize,
+    bytes: usize,
+}
+
+/// The values of one parameter, each behind its length, as an array has them.
+struct Column {
+    /// Behind room for the array's header.
+    items: Vec<u8>,
+    nulls: bool,
+    /// The rows whose value is in the server's text, which has no place among binary ones.
+    texts: Vec<usize>,
+}
+
+impl Rows {
+    pub(crate) fn new(params: usize) -> Self {
+        let column = || Column { items: vec![0; HEADER], nulls: false, texts: Vec::new() };
+        Self { columns: (0..params).map(|_| column()).collect(), len: 0, bytes: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The bytes of all values and their lengths.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Forgets the rows and keeps the room.
+    pub(crate) fn clear(&mut self) {
+        for column in &mut self.columns {
+            column.items.truncate(HEADER);
+            column.texts.clear();
+            column.nulls = false;
+        }
+        (self.len, self.bytes) = (0, 0);
+    }
+
+    /// Writes a row, of which there are as many `args` as `params`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Encoded::new`](super::Encoded::new). The rows before it stay.
+    pub(crate) fn push(&mut self, args: &[Arg], params: &[Param]) -> Result<()> {
+        let mut bytes = 0;
+        for (index, (arg, param)) in args.iter().zip(params).enumerate() {
+            let column = &mut self.columns[index];
+            let start = column.items.len();
+            let pushed = column.push(&arg.value, param, self.len);
+            bytes += column.items.len() - start;
+            let error = match pushed {
+                Ok(()) if bytes <= MAX_MESSAGE_BYTES => continue,
+                Ok(()) => too_large(),
+                Err(problem) => problem.of(index, &param.ty, &arg.value),
+            };
+            self.forget_last(index + 1);
+            return Err(error);
+        }
+        self.len += 1;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Takes back the unfinished row in the first `columns`.
+    fn forget_last(&mut self, columns: usize) {
+        for column in &mut self.columns[..columns] {
+            let mut at = HEADER;
+            for _ in 0..self.len {
+                at = item_at(&column.items, at).map_or(at + 4, |item| item.end);
+            }
+            column.items.truncate(at);
+            column.texts.retain(|row| *row < self.len);
+        }
+    }
+
+    /// Each column as an array of items of the type of `params`; `None` if that cannot be said in binary.
+    pub(crate) fn arrays(&mut self, params: &[Param]) -> Option<Vec<Ready<'_>>> {
+        let len = i32::try_from(self.len).ok()?;
+        for (column, param) in self.columns.iter_mut().zip(params) {
+            if !column.texts.is_empty() {
+                return None;
+            }
+            let header = [1, i32::from(column.nulls), param.ty.oid().cast_signed(), len, 1];
+            for (place, number) in column.items.chunks_exact_mut(4).zip(header) {
+                place.copy_from_slice(&number.to_be_bytes());
+            }
+        }
+        Some(self.columns.iter().map(|column| Ready { format: Format::Binary, bytes: Some(&column.items) }).collect())
+    }
+
+    /// The rows, one by one.
+    pub(crate) fn iter(&self) -> Iter<'_> {
+        Iter { rows: self, row: 0, at: vec![HEADER; self.columns.len()] }
+    }
+}
+
+impl Column {
+    fn push(&mut self, value: &Value, param: &Param, row: usize) -> Result<(), Problem> {
+        self.nulls |= value.is_null();
+        if matches!(put_item(value, param, &mut self.items)?, Format::Text) {
+            self.texts.push(row);
+        }
+        Ok(())
+    }
+}
+
+/// Where the value is whose length stands at `at`; `None` for NULL.
+fn item_at(items: &[u8], at: usize) -> Option<std::ops::Range<usize>> {
+    let len: [u8; 4] = items[at..at + 4].try_into().expect("four bytes are an array of four");
+    let len = usize::try_from(i32::from_be_bytes(len)).ok()?;
+    Some(at + 4..at + 4 + len)
+}
+
+/// Writes a row of the binary COPY.
+///
+/// # Errors
+///
+/// As [`Encoded::new`](super::Encoded::new), and `Encode` for a value that only its text can be sent of.
+pub(crate) fn put_row(
+    args: &[Arg],
+    params: &[Param],
+    server_version: impl FnOnce() -> String,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    check_intervals(args, server_version)?;
+    let start = out.len();
+    // A table has at most 1,600 columns.
+    out.extend_from_slice(&u16::try_from(args.len()).unwrap_or(u16::MAX).to_be_bytes());
+    for (index, (arg, param)) in args.iter().zip(params).enumerate() {
+        match put_item(&arg.value, param, out) {
+            Ok(Format::Binary) => {}
+            Ok(Format::Text) => {
+                let (ty, what) = (param.ty.name(), arg.value.as_ref().describe());
+                let message = format!("parameter ${}: {what} for {ty} goes as the server's text", index + 1);
+                let hint = "a binary COPY has no place for text: use execute_many, or copy_in in the format csv";
+                return Err(Error::new(ErrorKind::Encode, message).with_hint(hint));
+            }
+            Err(problem) => return Err(problem.of(index, &param.ty, &arg.value)),
+        }
+        if out.len() - start > MAX_MESSAGE_BYTES {
+            return Err(too_large());
+        }
+    }
+    Ok(())
+}
+
+/// Writes a value behind its length.
+fn put_item(value: &Value, param: &Param, out: &mut Vec<u8>) -> Result<Format, Problem> {
+    if value.is_null() {
+        out.extend_from_slice(&(-1_i32).to_be_bytes());
+        return Ok(Format::Binary);
+    }
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    let format = encode(&param.codec, &param.ty, value, out)?;
+    let len = i32::try_from(out.len() - start - 4).map_err(|_| Problem::Inexact)?;
+    out[start..start + 4].copy_from_slice(&len.to_be_bytes());
+    Ok(format)
+}
+
+/// Gives the parameters of each row.
+pub(crate) struct Iter<'a> {
+    rows: &'a Rows,
+    row: usize,
+    at: Vec<usize>,
+}
+
+impl<'a> Iter<'a> {
+    /// Appends the parameters of the next row to `out`.
+    pub(crate) fn next_into(&mut self, out: &mut Vec<Ready<'a>>) {
+        for (column, at) in self.rows.columns.iter().zip(&mut self.at) {
+            let item = item_at(&column.items, *at);
+            *at = item.as_ref().map_or(*at + 4, |item| item.end);
+            let text = !column.texts.is_empty() && column.texts.binary_search(&self.row).is_ok();
+            let format = if text { Format::Text } else { Format::Binary };
+            out.push(Ready { format, bytes: item.map(|item| &column.items[item]) });
+        }
+        self.row += 1;
+    }
+}

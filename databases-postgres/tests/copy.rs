@@ -1,0 +1,153 @@
+//! COPY from the client: bytes in a format of the server's, and rows.
+
+mod support;
+
+use databases_core::url::DatabaseUrl;
+use databases_core::{ErrorKind, Executor, Params, Pool, PoolConfig, Value, params};
+use databases_postgres::Postgres;
+
+async fn pool(url: &str, table: &str, columns: &str) -> Pool {
+    let url: DatabaseUrl = url.parse().unwrap();
+    let config = PoolConfig::from_url(&Postgres, &url, |options| options.max_connections = Some(1)).unwrap();
+    let db = Pool::new(config).unwrap();
+    db.execute_script(&format!("DROP TABLE IF EXISTS {table}; CREATE TABLE {table} ({columns})")).await.unwrap();
+    db
+}
+
+async fn count(db: &impl Executor, table: &str) -> i64 {
+    db.fetch_val(format!("SELECT count(*) FROM {table}"), ()).await.unwrap()
+}
+
+#[tokio::test]
+async fn bytes_are_copied_wherever_they_are_cut() {
+    let url = server!();
+    let db = pool(&url, "copy_bytes", "id int, body text").await;
+    let mut copy = db.copy_in("COPY copy_bytes (id, body) FROM STDIN (FORMAT csv)").await.unwrap();
+    for part in ["1,a\n2", ",\"b", "\"\n", ""] {
+        copy.send(part).await.unwrap();
+    }
+    for id in 3..30_000 {
+        copy.send(format!("{id},{}\n", "x".repeat(id % 50))).await.unwrap();
+    }
+    assert_eq!(copy.finish().await.unwrap(), 29_999);
+    assert_eq!(count(&db, "copy_bytes").await, 29_999);
+    assert_eq!(db.copy_in("COPY copy_bytes FROM STDIN").await.unwrap().finish().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_dropped_or_refused_leaves_nothing() {
+    let url = server!();
+    let db = pool(&url, "copy_dropped", "id int").await;
+    let conn = db.acquire().await.unwrap();
+    let mut copy = conn.copy_in("COPY copy_dropped FROM STDIN").await.unwrap();
+    copy.send("1\n").await.unwrap();
+    assert_eq!(conn.execute("SELECT 1", ()).await.unwrap_err().kind(), ErrorKind::Busy);
+    drop(copy);
+    assert_eq!(count(&conn, "copy_dropped").await, 0);
+    // The server tells before all was sent that the first line is no number.
+    let mut copy = conn.copy_in("COPY copy_dropped FROM STDIN").await.unwrap();
+    let mut sent = copy.send("one\n").await;
+    for _ in 0..1_000 {
+        if sent.is_err() {
+            break;
+        }
+        sent = copy.send("2\n".repeat(10_000)).await;
+        tokio::task::yield_now().await;
+    }
+    let error = sent.unwrap_err();
+    assert_eq!(error.code(), Some("22P02"), "{error:?}");
+    assert!(copy.send("3\n").await.is_err());
+    assert!(copy.finish().await.is_err());
+    let mut copy = conn.copy_in("COPY copy_dropped FROM STDIN").await.unwrap();
+    copy.send("one\n").await.unwrap();
+    assert_eq!(copy.finish().await.unwrap_err().code(), Some("22P02"));
+    assert_eq!(count(&conn, "copy_dropped").await, 0);
+    for wrong in ["SELECT 1", "COPY copy_dropped TO STDOUT", "INSERT INTO copy_dropped VALUES (1)"] {
+        assert_eq!(conn.copy_in(wrong).await.unwrap_err().kind(), ErrorKind::Unsupported, "{wrong}");
+    }
+    assert_eq!(conn.execute("COPY copy_dropped FROM STDIN", ()).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(conn.copy_rows("copy_dropped", ["id"], [params! { id: 5 }]).await.unwrap(), 1);
+    assert_eq!(count(&conn, "copy_dropped").await, 1);
+    // The driver loses its place behind this one.
+    assert_eq!(conn.copy_in("COPY nowhere FROM STDIN").await.unwrap_err().kind(), ErrorKind::UndefinedTable);
+    assert_eq!(conn.execute("SELECT 1", ()).await.unwrap_err().kind(), ErrorKind::Disconnected);
+    drop(conn);
+    assert_eq!(count(&db, "copy_dropped").await, 1);
+}
+
+#[tokio::test]
+async fn a_copy_is_part_of_its_transaction() {
+    let url = server!();
+    let db = pool(&url, "copy_tx", "id int PRIMARY KEY").await;
+    let tx = db.begin().await.unwrap();
+    let mut copy = tx.copy_in("COPY copy_tx FROM STDIN").await.unwrap();
+    copy.send("1\n2\n").await.unwrap();
+    assert_eq!(tx.execute("SELECT 1", ()).await.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(copy.finish().await.unwrap(), 2);
+    // Rows that are refused undo themselves and nothing else.
+    let error = tx.copy_rows("copy_tx", ["id"], (2..500).map(|id| params! { id })).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UniqueViolation);
+    let error = tx.copy_rows("copy_tx", ["id"], [params! { id: 7 }, params! { id: "x" }]).await.unwrap_err();
+    assert_eq!((error.kind(), error.batch_index()), (ErrorKind::Encode, Some(1)), "{error:?}");
+    assert_eq!(tx.copy_rows("copy_tx", ["id"], (3..500).map(|id| params! { id })).await.unwrap(), 497);
+    assert_eq!(count(&tx, "copy_tx").await, 499);
+    tx.commit().await.unwrap();
+    let tx = db.begin().await.unwrap();
+    let mut copy = tx.copy_in("COPY copy_tx FROM STDIN").await.unwrap();
+    copy.send("1000\n").await.unwrap();
+    drop(copy);
+    assert_eq!(tx.execute("SELECT 1", ()).await.unwrap_err().kind(), ErrorKind::TransactionFailed);
+    tx.rollback().await.unwrap();
+    assert_eq!(count(&db, "copy_tx").await, 499);
+}
+
+#[tokio::test]
+async fn rows_are_copied_in_the_types_of_their_columns() {
+    let url = server!();
+    let columns = "id bigint GENERATED ALWAYS AS IDENTITY, \"Odd name\" text, small smallint, amount numeric(9, 2), \
+                   moment timestamptz, bytes bytea, tags text[], address inet, c int DEFAULT 9";
+    let db = pool(&url, "copy_types", columns).await;
+    let names = ["id", "small", "Odd name", "amount", "moment", "bytes", "tags"];
+    let row = |id: i64| {
+        let text = Some(format!("é\t\\.{id}")).filter(|_| id % 3 > 0);
+        let amount: databases_core::types::Decimal = format!("{id}.25").parse().unwrap();
+        // In another order than the columns.
+        params! { id, small: id % 100, amount, moment: "2024-02-29T12:00:00Z", bytes: vec![id as u8, 0], tags: ["a", "b"] }
+            .with("Odd name", text)
+    };
+    assert_eq!(db.copy_rows("copy_types", names, (1..=20_000).map(row)).await.unwrap(), 20_000);
+    let found: (i64, Option<String>, String, i32, String) = db
+        .fetch_one("SELECT small::bigint, \"Odd name\", amount::text, c, moment::text || tags::text FROM copy_types WHERE id = 19999", ())
+        .await
+        .unwrap();
+    let text = Some("é\t\\.19999".to_owned());
+    assert_eq!(found, (99, text, "19999.25".into(), 9, "2024-02-29 12:00:00+00{a,b}".into()));
+    let refused = async |names: &[&str], row: Params<'static>| {
+        let rows = [params! { id: 1 }, row].into_iter().skip(1);
+        let error = db.copy_rows("copy_types", names.iter().copied(), rows).await.unwrap_err();
+        (error.kind(), error.batch_index(), error.to_string())
+    };
+    let (kind, index, message) = refused(&["id", "small"], params! { id: 1, small: 70_000 }).await;
+    assert_eq!((kind, index), (ErrorKind::Encode, Some(0)));
+    assert!(message.starts_with("column `small`: ") && !message.contains("70000"), "{message}");
+    let (kind, index, message) = refused(&["id", "small"], params! { id: 1 }).await;
+    assert_eq!((kind, index), (ErrorKind::Parameters, Some(0)));
+    assert_eq!(message, "the row has no value for the column `small`");
+    let (kind, _, message) = refused(&["address"], params! { address: "10.0.0.1" }).await;
+    assert_eq!(kind, ErrorKind::Encode);
+    assert!(message.contains("column `address`"), "{message}");
+    assert_eq!(refused(&["nothing"], params! { nothing: Value::Null }).await.0, ErrorKind::UndefinedColumn);
+    assert_eq!(count(&db, "copy_types").await, 20_000);
+    let none: [Params<'static>; 0] = [];
+    assert_eq!(db.copy_rows("no_such_table", ["a"], none).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn copied_rows_are_pulled_as_they_are_sent_and_a_timeout_stops_them() {
+    let url = server!();
+    let db = pool(&url, "copy_endless", "id int").await;
+    let rows = (0..).map(|id: i32| params! { id: id % 1_000 });
+    let copying = db.copy_rows("copy_endless", ["id"], rows);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), copying).await.is_err());
+    assert_eq!(count(&db, "copy_endless").await, 0);
+}
