@@ -22,6 +22,7 @@ mod interop;
 mod limits;
 mod many;
 mod misfit;
+mod now;
 mod options;
 mod params;
 mod pool;
@@ -53,11 +54,12 @@ pub use interop::ConversionError;
 #[cfg(feature = "json")]
 pub use interop::Json;
 pub use misfit::{mismatch, mismatch_as, out_of_range, unparsable};
+pub use now::{Done, Rest};
 pub use options::{Isolation, LockMode, PoolOptions, TransactionOptions};
 pub use params::{Arg, IntoParams, Params};
 pub use pool::{AfterConnect, PasswordProvider, PoolConfig, PoolStatus};
 pub use query::{IntoQuery, Query, sql};
-pub use row::{Cells, Column, ColumnIndex, Columns, Row, RowBatch};
+pub use row::{Cells, Column, ColumnIndex, Columns, LiveRow, Row, RowBatch, RowRef};
 #[cfg(feature = "query-builder")]
 pub use sea_query;
 pub use sequence::{FromSequenceItem, List, ListItem, SequenceItem, list};

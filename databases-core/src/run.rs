@@ -185,13 +185,24 @@ pub(crate) fn changes_session(class: StatementClass) -> bool {
 }
 
 /// A call whose text and parameters were found to match.
+#[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) template: Arc<Template>,
     matched: Matched,
 }
 
+/// A request that did not run after all.
+impl From<Request> for Checked {
+    fn from(request: Request) -> Self {
+        Self { template: request.template, matched: Matched::Arranged(request.sql, request.args) }
+    }
+}
+
 /// Finds mistakes in text and parameters before a connection is waited for.
-pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &Call<'_>) -> Result<Checked> {
+pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &mut Call<'_>) -> Result<Checked> {
+    if let Some(checked) = call.checked.take() {
+        return Ok(checked);
+    }
     let template = inner.template(&call.query, dialect, place)?;
     let matched = call.params.check(&template, call.query.allow_unused)?;
     Ok(Checked { template, matched })
@@ -199,14 +210,18 @@ pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &Call<'
 
 impl Checked {
     /// The request for a session of `dialect`; checked again if that reads literals otherwise than was thought.
-    pub(crate) fn request(self, inner: &Inner, dialect: Dialect, place: Place, call: Call<'_>) -> Result<Request> {
-        let checked = if self.template.dialect() == dialect { self } else { check(inner, dialect, place, &call)? };
-        let mut args = Vec::with_capacity(call.params.len());
-        let sql = call.params.arrange(checked.matched, &mut args);
-        let mut request = Request::new(sql, args, checked.template);
+    pub(crate) fn request(self, inner: &Inner, dialect: Dialect, place: Place, mut call: Call<'_>) -> Result<Request> {
+        let checked = if self.template.dialect() == dialect { self } else { check(inner, dialect, place, &mut call)? };
+        Ok(checked.arranged(&mut call))
+    }
+
+    /// The request, with the values of `call`.
+    pub(crate) fn arranged(self, call: &mut Call<'_>) -> Request {
+        let (sql, args) = std::mem::take(&mut call.params).arrange(self.matched);
+        let mut request = Request::new(sql, args, self.template);
         request.prepared = call.query.prepared;
         request.wants_rows = call.wants_rows;
-        Ok(request)
+        request
     }
 }
 
@@ -257,12 +272,12 @@ impl Handle {
     }
 
     /// Enters the session and binds the call in its dialect, which what is undone on entering may change.
-    async fn prepare(&self, call: Call<'_>) -> Result<(InFlight<'_>, Request, Option<Duration>)> {
+    async fn prepare(&self, mut call: Call<'_>) -> Result<(InFlight<'_>, Request, Option<Duration>)> {
         let inner = &self.session.inner;
         let in_flight = self.enter().await?;
         let dialect = self.session.conn.dialect();
         let timeout = inner.timeout_of(&call.query);
-        let request = check(inner, dialect, self.place(), &call)
+        let request = check(inner, dialect, self.place(), &mut call)
             .and_then(|checked| checked.request(inner, dialect, self.place(), call));
         match request {
             Ok(request) => {
