@@ -10,6 +10,7 @@ use tokio::task::coop;
 
 use crate::autocommit::run_on_lease;
 use crate::backend::{ExecResult, RowSink, ServerInfo};
+use crate::checked::check;
 use crate::connection::Connection;
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
@@ -17,7 +18,7 @@ use crate::now::{Done, run_at_once};
 use crate::options::TransactionOptions;
 use crate::pool::{Checkout, Inner, PoolConfig, PoolStatus, Purpose};
 use crate::query::Query;
-use crate::run::{Place, check, stream_on};
+use crate::run::{Place, stream_on};
 use crate::session::{Handle, Session};
 use crate::sql::Dialect;
 use crate::stream::BatchStream;

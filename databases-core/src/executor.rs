@@ -6,13 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::backend::{ExecResult, Flow, LiveSink, RowSink};
+use crate::checked::Checked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::from_row::{FromRow, Plan};
 use crate::now::Done;
 use crate::params::{IntoParams, Params};
 use crate::query::{IntoQuery, Query};
 use crate::row::{Row, RowBatch, RowRef};
-use crate::run::Checked;
 use crate::sql::Dialect;
 use crate::stream::{BatchStream, RowStream};
 use crate::value::FromValue;

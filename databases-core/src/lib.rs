@@ -8,6 +8,7 @@ mod autocommit;
 pub mod backend;
 #[cfg(feature = "query-builder")]
 mod builder;
+mod checked;
 mod codec;
 mod compose;
 #[cfg(feature = "conformance")]

@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::task::{coop, yield_now};
 
 use crate::backend::{AtOnce, ExecResult, RowSink};
+use crate::checked::check;
 use crate::error::Result;
 use crate::executor::Call;
 use crate::limits::ResultLimits;
 use crate::pool::{Inner, Purpose};
-use crate::run::{Place, check};
+use crate::run::{Place, is_traced};
 use crate::sql::StatementClass;
 
 /// How long a read may take on its caller's thread, where any number of tasks may read in turn before others run.
@@ -60,7 +61,7 @@ impl fmt::Debug for Rest {
 pub(crate) fn run_at_once(inner: &Arc<Inner>, call: &mut Call<'_>, sink: &mut dyn RowSink) -> Option<Done> {
     if !inner.runs_at_once
         || !coop::has_budget_remaining()
-        || tracing::enabled!(tracing::Level::DEBUG)
+        || is_traced()
         || inner.limits_of(call) != ResultLimits::default()
     {
         return None;
