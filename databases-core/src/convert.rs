@@ -76,6 +76,7 @@ impl<T: IntoValue + Clone> IntoValue for &T {
 }
 
 impl FromValue for bool {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
         match value {
             ValueRef::Bool(v) => Ok(v),
@@ -258,6 +259,7 @@ impl FromValue for Decimal {
 macro_rules! texts {
     ($($type:ty),*) => {$(
         impl FromValue for $type {
+            #[inline]
             fn from_value(value: ValueRef<'_>) -> Result<Self> {
                 match value {
                     ValueRef::Text(v) | ValueRef::Json(v) => Ok(v.to_owned().into()),
