@@ -243,6 +243,10 @@ impl RawExecutor for Database {
         self.pool.dialect()
     }
 
+    fn raw_run_at_once(&self, call: &mut Call<'_>, sink: &mut dyn RowSink) -> Option<databases_core::Done> {
+        self.pool.raw_run_at_once(call, sink)
+    }
+
     // As `async_trait` writes it, but without a second box around the pool's future: every statement comes through here.
     fn raw_run<'a, 'c, 's, 'f>(
         &'a self,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::backend::{ExecResult, Flow, RowSink};
+use crate::checked::Checked;
 use crate::error::Result;
 use crate::executor::Call;
 use crate::pool::{Inner, Lease};
 use crate::row::RowBatch;
-use crate::run::{Bounds, Checked, Place, changes_session};
+use crate::run::{Bounds, Place, changes_session};
 
 /// Runs one statement, and remembers whether it was quick.
 pub(crate) async fn run_on_lease(

@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use crate::codec::TypeOptions;
 use crate::error::{Error, Result};
 use crate::options::{PoolOptions, TransactionOptions};
 use crate::params::Arg;
-use crate::row::RowBatch;
+use crate::row::{RowBatch, RowRef};
 use crate::sql::{Dialect, Template};
 use crate::url::{DatabaseUrl, UrlOptions};
 
@@ -90,6 +90,8 @@ pub struct Capabilities {
     pub shares_writes: bool,
     /// The same for class Read. With [`Capabilities::pipelining`] answers come in order, and only what is short is shared.
     pub shares_reads: bool,
+    /// Short reads are done by [`BackendConnection::run_at_once`]. All sessions then read literals alike.
+    pub runs_at_once: bool,
 }
 
 impl Capabilities {
@@ -114,6 +116,7 @@ impl Capabilities {
         notices_close: false,
         shares_writes: false,
         shares_reads: false,
+        runs_at_once: false,
     };
 }
 
@@ -261,6 +264,44 @@ pub trait RowSink: Send {
     ///
     /// A row that cannot be decoded. The backend finishes the statement and then returns this error.
     fn batch(&mut self, batch: Arc<dyn RowBatch>) -> Result<Flow>;
+
+    /// The same sink for rows that are taken where they stand; `None` if it takes batches only.
+    fn live(&mut self) -> Option<&mut dyn LiveSink> {
+        None
+    }
+}
+
+/// Takes the rows of a statement one by one, while the driver holds them: nothing is copied but what is read.
+pub trait LiveSink {
+    /// Takes a row.
+    ///
+    /// # Errors
+    ///
+    /// A row that cannot be decoded. The backend ends the statement and returns this error.
+    fn row(&mut self, row: RowRef<'_>) -> Result<Flow>;
+
+    /// Forgets the rows that it took: the statement, which only reads, begins anew.
+    fn restart(&mut self);
+}
+
+/// What a statement did that was run at once.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct AtOnce {
+    /// Its result.
+    pub result: ExecResult,
+    /// When it ended.
+    pub ended: Instant,
+    /// Whether this thread has been used for so long that other tasks should have it.
+    pub turn_is_over: bool,
+}
+
+impl AtOnce {
+    /// A result, when it was there, and whether others should have the thread.
+    #[must_use]
+    pub fn new(result: ExecResult, ended: Instant, turn_is_over: bool) -> Self {
+        Self { result, ended, turn_is_over }
+    }
 }
 
 /// The rows of a stream, a batch at a time. Dropping it ends the statement; the connection stays usable.
@@ -383,6 +424,20 @@ pub trait BackendConnection: fmt::Debug + Send + Sync + 'static {
     ///
     /// What the server reported, or `Encode`, `Parameters` (the server counts other placeholders), `Disconnected`.
     async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult>;
+
+    /// Runs a statement that only reads on this thread, if that waits for nothing and is known to take no longer than
+    /// `within` from `now`, the time it is. `None`: it did not run, and `sink` is as it was. Asked only with
+    /// [`Capabilities::runs_at_once`].
+    fn run_at_once(
+        &self,
+        request: &Request,
+        now: Instant,
+        within: Duration,
+        sink: &mut dyn RowSink,
+    ) -> Option<Result<AtOnce>> {
+        let _ = (request, now, within, sink);
+        None
+    }
 
     /// Runs statements one after the other and adds up the rows affected; stops at the first error, which carries
     /// its [`batch_index`](Error::batch_index). The caller has opened a transaction or savepoint.

@@ -76,6 +76,7 @@ impl<T: IntoValue + Clone> IntoValue for &T {
 }
 
 impl FromValue for bool {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
         match value {
             ValueRef::Bool(v) => Ok(v),
@@ -87,12 +88,27 @@ impl FromValue for bool {
     }
 }
 
+/// A number from what has another form.
+trait FromOther: Sized {
+    fn from_other(value: ValueRef<'_>) -> Result<Self>;
+}
+
 macro_rules! integers {
     ($($type:ty),*) => {$(
         impl FromValue for $type {
+            // What most columns are is read in the caller's own code.
+            #[inline]
             fn from_value(value: ValueRef<'_>) -> Result<Self> {
+                match value {
+                    ValueRef::Int(v) => v.try_into().map_err(|_| out_of_range::<Self>(&ValueRef::Int(v))),
+                    other => <$type as FromOther>::from_other(other),
+                }
+            }
+        }
+
+        impl FromOther for $type {
+            fn from_other(value: ValueRef<'_>) -> Result<Self> {
                 match &value {
-                    ValueRef::Int(v) => (*v).try_into().map_err(|_| out_of_range::<Self>(&value)),
                     ValueRef::UInt(v) => (*v).try_into().map_err(|_| out_of_range::<Self>(&value)),
                     // `sum()` of integers is a decimal on PostgreSQL and MySQL.
                     ValueRef::Decimal(v) if v.is_integral() => {
@@ -186,14 +202,23 @@ fn of_17_digits(number: &Decimal) -> Option<f64> {
 }
 
 impl FromValue for f64 {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
+        match value {
+            ValueRef::Float(v) => Ok(v),
+            other => <f64 as FromOther>::from_other(other),
+        }
+    }
+}
+
+impl FromOther for f64 {
+    fn from_other(value: ValueRef<'_>) -> Result<Self> {
         // The cast back saturates, in a type where no integer of 64 bits does.
         let exact = |wide: i128| {
             let float = wide as f64;
             if float as i128 == wide { Ok(float) } else { Err(out_of_range::<Self>(&value)) }
         };
         match &value {
-            ValueRef::Float(v) => Ok(*v),
             ValueRef::Int(v) => exact((*v).into()),
             ValueRef::UInt(v) => exact((*v).into()),
             ValueRef::Decimal(v) => v.to_f64_exact().ok_or_else(|| out_of_range::<Self>(&value)),
@@ -234,6 +259,7 @@ impl FromValue for Decimal {
 macro_rules! texts {
     ($($type:ty),*) => {$(
         impl FromValue for $type {
+            #[inline]
             fn from_value(value: ValueRef<'_>) -> Result<Self> {
                 match value {
                     ValueRef::Text(v) | ValueRef::Json(v) => Ok(v.to_owned().into()),

@@ -10,16 +10,18 @@ use tokio::task::coop;
 
 use crate::autocommit::run_on_lease;
 use crate::backend::{ExecResult, RowSink, ServerInfo};
+use crate::checked::check;
 use crate::compose::Ident;
 use crate::connection::Connection;
 use crate::copy::{CopyIn, Target};
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
+use crate::now::{Done, run_at_once};
 use crate::options::TransactionOptions;
 use crate::params::IntoParams;
 use crate::pool::{Checkout, Inner, PoolConfig, PoolStatus, Purpose};
 use crate::query::{IntoQuery, Query};
-use crate::run::{Place, check, stream_on};
+use crate::run::{Place, stream_on};
 use crate::session::{Handle, Session};
 use crate::sql::Dialect;
 use crate::stream::BatchStream;
@@ -225,11 +227,11 @@ impl Pool {
             return None;
         }
         let params = call.params.spare()?;
-        Some(Call { query: call.query.clone(), params, ..*call })
+        Some(Call { query: call.query.clone(), params, checked: None, ..*call })
     }
 
-    async fn run_again(&self, call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
-        let checked = check(&self.0, self.0.dialect(), Place::Pool, &call)?;
+    async fn run_again(&self, mut call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        let checked = check(&self.0, self.0.dialect(), Place::Pool, &mut call)?;
         let lease = self.0.check_out(Purpose::Statement, Checkout::Exclusive).await?;
         run_on_lease(lease, checked, call, sink).await
     }
@@ -257,8 +259,12 @@ impl RawExecutor for Pool {
         self.0.dialect()
     }
 
-    async fn raw_run(&self, call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
-        let checked = check(&self.0, self.0.dialect(), Place::Pool, &call)?;
+    fn raw_run_at_once(&self, call: &mut Call<'_>, sink: &mut dyn RowSink) -> Option<Done> {
+        run_at_once(&self.0, call, sink)
+    }
+
+    async fn raw_run(&self, mut call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        let checked = check(&self.0, self.0.dialect(), Place::Pool, &mut call)?;
         if self.0.options().force_rollback {
             let handle = self.base(Purpose::Statement).await?;
             return Box::pin(handle.run(call, sink)).await;
@@ -295,8 +301,8 @@ impl RawExecutor for Pool {
         Ok(())
     }
 
-    fn raw_stream<'e>(&'e self, call: Call<'static>) -> BatchStream<'e> {
-        let checked = check(&self.0, self.0.dialect(), Place::Pool, &call).map(drop);
+    fn raw_stream<'e>(&'e self, mut call: Call<'static>) -> BatchStream<'e> {
+        let checked = check(&self.0, self.0.dialect(), Place::Pool, &mut call).map(drop);
         stream_on(
             async {
                 checked?;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::backend::{ExecResult, Flow, RowSink};
+use crate::backend::{ExecResult, Flow, LiveSink, RowSink};
+use crate::checked::Checked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::from_row::{FromRow, Plan};
+use crate::now::Done;
 use crate::params::{IntoParams, Params};
 use crate::query::{IntoQuery, Query};
-use crate::row::{Row, RowBatch};
+use crate::row::{Row, RowBatch, RowRef};
 use crate::sql::Dialect;
 use crate::stream::{BatchStream, RowStream};
 use crate::value::FromValue;
@@ -23,6 +25,8 @@ pub struct Call<'q> {
     pub(crate) wants_rows: bool,
     /// Whether the whole result is kept, so that `max_rows` and `max_bytes` bound it.
     pub(crate) collects: bool,
+    /// The parameters, if they were found to match before.
+    pub(crate) checked: Option<Checked>,
 }
 
 impl<'q> Call<'q> {
@@ -35,7 +39,7 @@ impl<'q> Call<'q> {
         let mut query = query.into_query(dialect)?;
         let mut params = params.into_params();
         params.extend(std::mem::take(&mut query.built));
-        Ok(Self { query, params, wants_rows: true, collects: false })
+        Ok(Self { query, params, wants_rows: true, collects: false, checked: None })
     }
 
     /// The same call with text of its own.
@@ -56,6 +60,13 @@ pub type ParamRows<'a> = dyn Iterator<Item = Params<'static>> + Send + 'a;
 pub trait RawExecutor: Send + Sync {
     /// The dialect that statements are written for.
     fn dialect(&self) -> Dialect;
+
+    /// Runs one statement that reads, if nothing has to be waited for. `None`: it did not run.
+    #[doc(hidden)]
+    fn raw_run_at_once(&self, call: &mut Call<'_>, sink: &mut dyn RowSink) -> Option<Done> {
+        let _ = (call, sink);
+        None
+    }
 
     /// Runs one statement.
     #[doc(hidden)]
@@ -145,8 +156,8 @@ pub trait Executor: RawExecutor {
         async move {
             let mut call = Call::new(self.dialect(), query, params)?;
             call.collects = true;
-            let mut sink = Collect::new(usize::MAX);
-            self.raw_run(call, &mut sink).await?;
+            let mut sink = Collect::new();
+            read(self, call, &mut sink).await?;
             Ok(sink.rows)
         }
     }
@@ -173,9 +184,9 @@ pub trait Executor: RawExecutor {
     ) -> impl Future<Output = Result<Option<T>>> + Send {
         async move {
             let call = Call::new(self.dialect(), query, params)?;
-            let mut sink = Collect::new(1);
-            self.raw_run(call, &mut sink).await?;
-            Ok(sink.rows.pop())
+            let mut sink = First(None);
+            read(self, call, &mut sink).await?;
+            Ok(sink.0)
         }
     }
 
@@ -231,27 +242,81 @@ impl RowSink for Skip {
     }
 }
 
-/// Collects the first `limit` rows.
+/// Runs a statement for its rows: at once if that is possible, which spares the boxes of what may wait.
+async fn read<E: RawExecutor + ?Sized>(
+    executor: &E,
+    mut call: Call<'_>,
+    sink: &mut (dyn RowSink + '_),
+) -> Result<ExecResult> {
+    let Some(done) = executor.raw_run_at_once(&mut call, sink) else { return executor.raw_run(call, sink).await };
+    if let Some(rest) = done.rest {
+        rest.take().await;
+    }
+    done.result
+}
+
+/// Collects all rows.
 struct Collect<T> {
     rows: Vec<T>,
-    limit: usize,
     plan: Plan,
 }
 
 impl<T> Collect<T> {
-    fn new(limit: usize) -> Self {
-        Self { rows: Vec::new(), limit, plan: Plan::default() }
+    fn new() -> Self {
+        Self { rows: Vec::new(), plan: Plan::default() }
     }
 }
 
 impl<T: FromRow> RowSink for Collect<T> {
     fn batch(&mut self, batch: Arc<dyn RowBatch>) -> Result<Flow> {
-        let wanted = (self.limit - self.rows.len()).min(batch.len());
-        self.rows.reserve(wanted);
-        Row::for_first(batch, wanted, |row| {
-            self.rows.push(T::from_row_planned(row, &mut self.plan)?);
+        let count = batch.len();
+        self.rows.reserve(count);
+        Row::for_first(batch, count, |row| {
+            self.rows.push(T::from_row_planned(RowRef::kept(row), &mut self.plan)?);
             Ok(())
         })?;
-        Ok(if self.rows.len() < self.limit { Flow::Continue } else { Flow::Stop })
+        Ok(Flow::Continue)
+    }
+
+    fn live(&mut self) -> Option<&mut dyn LiveSink> {
+        if T::READS_LIVE { Some(self) } else { None }
+    }
+}
+
+impl<T: FromRow> LiveSink for Collect<T> {
+    fn row(&mut self, row: RowRef<'_>) -> Result<Flow> {
+        self.rows.push(T::from_row_planned(row, &mut self.plan)?);
+        Ok(Flow::Continue)
+    }
+
+    fn restart(&mut self) {
+        // The columns may be others the next time.
+        *self = Self::new();
+    }
+}
+
+/// Takes the first row.
+struct First<T>(Option<T>);
+
+impl<T: FromRow> RowSink for First<T> {
+    fn batch(&mut self, batch: Arc<dyn RowBatch>) -> Result<Flow> {
+        let wanted = batch.len().min(1);
+        Row::for_first(batch, wanted, |row| self.row(RowRef::kept(row)).map(drop))?;
+        Ok(if self.0.is_none() { Flow::Continue } else { Flow::Stop })
+    }
+
+    fn live(&mut self) -> Option<&mut dyn LiveSink> {
+        if T::READS_LIVE { Some(self) } else { None }
+    }
+}
+
+impl<T: FromRow> LiveSink for First<T> {
+    fn row(&mut self, row: RowRef<'_>) -> Result<Flow> {
+        self.0 = Some(T::from_row_planned(row, &mut Plan::default())?);
+        Ok(Flow::Stop)
+    }
+
+    fn restart(&mut self) {
+        self.0 = None;
     }
 }

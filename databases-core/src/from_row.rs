@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::row::{Columns, Row, ambiguous};
+use crate::row::{Columns, Row, RowRef, ambiguous};
 use crate::value::FromValue;
 
 /// What a row is read as: [`Row`] itself, a tuple by position, a map or a struct with `#[derive(FromRow)]` by name.
@@ -16,14 +16,15 @@ pub trait FromRow: Sized + Send {
     /// [`ErrorKind::Decode`] naming the column that does not fit.
     fn from_row(row: &Row) -> Result<Self>;
 
+    /// Whether [`FromRow::from_row_planned`] reads any row; without, only one of a batch.
+    #[doc(hidden)]
+    const READS_LIVE: bool = false;
+
     /// Reads the row; `plan` is empty for the first row of a result and handed on to the next ones.
     #[doc(hidden)]
-    fn from_row_planned(row: &Row, plan: &mut Plan) -> Result<Self> {
-        if plan.prefix.is_empty() {
-            return Self::from_row(row);
-        }
-        let message = format!("{} cannot be read with the prefix `{}`", std::any::type_name::<Self>(), plan.prefix);
-        Err(Error::new(ErrorKind::Decode, message).with_hint("a struct with derive(FromRow) and named fields can"))
+    fn from_row_planned(row: RowRef<'_>, plan: &mut Plan) -> Result<Self> {
+        plan.no_prefix::<Self>()?;
+        Self::from_row(row.row().expect("whoever has live rows asks READS_LIVE"))
     }
 }
 
@@ -72,6 +73,19 @@ impl Plan {
         if is_there { columns.index_of(&name) } else { Ok(Self::ABSENT) }
     }
 
+    /// Refuses a type that is read by position, or as a whole, where only some of the columns are meant.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if there is a prefix.
+    pub fn no_prefix<T>(&self) -> Result<()> {
+        if self.prefix.is_empty() {
+            return Ok(());
+        }
+        let message = format!("{} cannot be read with the prefix `{}`", std::any::type_name::<T>(), self.prefix);
+        Err(Error::new(ErrorKind::Decode, message).with_hint("a struct with derive(FromRow) and named fields can"))
+    }
+
     /// The empty plan of a field that is flattened, the names of whose columns begin with `prefix` beside this one's.
     #[must_use]
     pub fn flatten(&self, prefix: &str) -> Self {
@@ -90,6 +104,7 @@ macro_rules! maps {
         /// By the names of the columns; two of the same name are an error.
         impl<$($generics)*> FromRow for $map {
             fn from_row(row: &Row) -> Result<Self> {
+                let row = RowRef::kept(row);
                 let mut map = Self::default();
                 for (index, column) in row.columns().iter().enumerate() {
                     if map.insert(column.name().to_owned(), row.get_at::<V>(index)?).is_some() {
@@ -110,7 +125,14 @@ maps! {
 macro_rules! tuples {
     ($(($($name:ident $index:tt),+);)*) => {$(
         impl<$($name: FromValue),+> FromRow for ($($name,)+) {
+            const READS_LIVE: bool = true;
+
             fn from_row(row: &Row) -> Result<Self> {
+                Self::from_row_planned(RowRef::kept(row), &mut Plan::default())
+            }
+
+            fn from_row_planned(row: RowRef<'_>, plan: &mut Plan) -> Result<Self> {
+                plan.no_prefix::<Self>()?;
                 Ok(($(row.get_at::<$name>($index)?,)+))
             }
         }

@@ -8,6 +8,7 @@ mod autocommit;
 pub mod backend;
 #[cfg(feature = "query-builder")]
 mod builder;
+mod checked;
 mod codec;
 mod compose;
 #[cfg(feature = "conformance")]
@@ -23,6 +24,7 @@ mod interop;
 mod limits;
 mod many;
 mod misfit;
+mod now;
 mod options;
 mod params;
 mod pool;
@@ -55,11 +57,12 @@ pub use interop::ConversionError;
 #[cfg(feature = "json")]
 pub use interop::Json;
 pub use misfit::{mismatch, mismatch_as, out_of_range, unparsable};
+pub use now::{Done, Rest};
 pub use options::{Isolation, LockMode, PoolOptions, TransactionOptions};
 pub use params::{Arg, IntoParams, Params};
 pub use pool::{AfterConnect, PasswordProvider, PoolConfig, PoolStatus};
 pub use query::{IntoQuery, Query, sql};
-pub use row::{Cells, Column, ColumnIndex, Columns, Row, RowBatch};
+pub use row::{Cells, Column, ColumnIndex, Columns, LiveRow, Row, RowBatch, RowRef};
 #[cfg(feature = "query-builder")]
 pub use sea_query;
 pub use sequence::{FromSequenceItem, List, ListItem, SequenceItem, list};

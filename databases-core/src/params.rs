@@ -160,9 +160,8 @@ impl<'a> Params<'a> {
     ///
     /// [`ErrorKind::Parameters`] where text and parameters do not match; [`ErrorKind::LimitExceeded`] for too many.
     pub fn bind(self, template: &sql::Template, allow_unused: bool) -> Result<(Arc<str>, Vec<Arg>)> {
-        let mut args = Vec::with_capacity(self.entries.len());
-        let sql = self.bind_into(template, allow_unused, &mut args)?;
-        Ok((sql, args))
+        let matched = self.check(template, allow_unused)?;
+        Ok(self.arrange(matched))
     }
 
     /// As [`Params::bind`]; the values go behind those in `args`.
@@ -173,7 +172,7 @@ impl<'a> Params<'a> {
         args: &mut Vec<Arg>,
     ) -> Result<Arc<str>> {
         let matched = self.check(template, allow_unused)?;
-        Ok(self.arrange(matched, args))
+        Ok(self.arrange_into(matched, args))
     }
 
     /// The values of `columns`, of which each has one and no other name has.
@@ -220,9 +219,22 @@ impl<'a> Params<'a> {
             && self.entries.iter().zip(names).all(|(entry, name)| *entry.name == **name && is_scalar(&entry.arg.value))
     }
 
-    /// Puts the values into the order of the placeholders, behind those in `to`.
-    pub(crate) fn arrange(self, matched: Matched, to: &mut Vec<Arg>) -> Arc<str> {
+    /// Puts the values into the order of the placeholders.
+    pub(crate) fn arrange(self, matched: Matched) -> (Arc<str>, Vec<Arg>) {
+        if let Matched::Arranged(sql, args) = matched {
+            return (sql, args);
+        }
+        let mut args = Vec::with_capacity(self.entries.len());
+        let sql = self.arrange_into(matched, &mut args);
+        (sql, args)
+    }
+
+    fn arrange_into(self, matched: Matched, to: &mut Vec<Arg>) -> Arc<str> {
         let bound = match matched {
+            Matched::Arranged(sql, args) => {
+                to.extend(args);
+                return sql;
+            }
             Matched::InOrder(sql) => {
                 to.extend(self.entries.into_iter().map(|entry| entry.arg));
                 return sql;
@@ -250,7 +262,10 @@ impl<'a> Params<'a> {
 }
 
 /// How parameters and a text fit together.
+#[derive(Debug)]
 pub(crate) enum Matched {
+    /// The native text and the arguments, taken out of the parameters already.
+    Arranged(Arc<str>, Vec<Arg>),
     /// Each value is an argument, in the order given; the native text.
     InOrder(Arc<str>),
     /// As the rewriter says.

@@ -135,6 +135,83 @@ pub trait RowBatch: Send + Sync + 'static {
     fn raw(&self, row: usize, column: usize) -> Option<&[u8]>;
 }
 
+/// The row that a statement stands at, in the hands of the driver until the next step.
+pub trait LiveRow {
+    /// Decodes a cell. `column` is within the columns of the result.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if the bytes are not what their type says.
+    fn cell(&self, column: usize) -> Result<ValueRef<'_>>;
+}
+
+/// A row that is read where it is: in a batch, or in the hands of the driver. What derives read.
+#[derive(Clone, Copy)]
+pub struct RowRef<'a> {
+    columns: &'a Columns,
+    source: Source<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Kept(&'a Row),
+    Live(&'a dyn LiveRow),
+}
+
+impl<'a> RowRef<'a> {
+    /// The row that a statement stands at.
+    #[must_use]
+    pub fn live(columns: &'a Columns, row: &'a dyn LiveRow) -> Self {
+        Self { columns, source: Source::Live(row) }
+    }
+
+    /// A row of a batch.
+    #[must_use]
+    pub fn kept(row: &'a Row) -> Self {
+        Self { columns: row.columns(), source: Source::Kept(row) }
+    }
+
+    /// The row, if it is one of a batch.
+    pub(crate) fn row(&self) -> Option<&'a Row> {
+        match self.source {
+            Source::Kept(row) => Some(row),
+            Source::Live(_) => None,
+        }
+    }
+
+    /// The columns of the result.
+    #[must_use]
+    pub fn columns(&self) -> &'a Columns {
+        self.columns
+    }
+
+    /// Reads the cell at position `index`, counted from 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`Row::get`].
+    pub fn get_at<T: FromValue>(&self, index: usize) -> Result<T> {
+        self.cell(index).and_then(T::from_value).map_err(|error| name_column(self.columns, index, error))
+    }
+
+    #[inline]
+    fn cell(&self, index: usize) -> Result<ValueRef<'a>> {
+        if index >= self.columns.len() {
+            return Err(no_such_index(self.columns, index));
+        }
+        match self.source {
+            Source::Kept(row) => row.batch.cell(row.index, index),
+            Source::Live(row) => row.cell(index),
+        }
+    }
+}
+
+impl fmt::Debug for RowRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RowRef").field(&self.columns.iter().map(Column::name).collect::<Vec<_>>()).finish()
+    }
+}
+
 /// One row of a result. Cheap to clone.
 #[derive(Clone)]
 pub struct Row {
@@ -179,10 +256,8 @@ impl Row {
         self.get_at(index)
     }
 
-    /// Reads the cell at position `index`; the form that derives use.
-    #[doc(hidden)]
-    pub fn get_at<T: FromValue>(&self, index: usize) -> Result<T> {
-        self.cell(index).and_then(T::from_value).map_err(|error| self.name_column(index, error))
+    fn get_at<T: FromValue>(&self, index: usize) -> Result<T> {
+        RowRef::kept(self).get_at(index)
     }
 
     /// Borrows the cell at `index`.
@@ -192,7 +267,7 @@ impl Row {
     /// [`ErrorKind::Decode`]: no such column, an ambiguous name, or bytes that are not what their type says.
     pub fn get_ref(&self, index: impl ColumnIndex) -> Result<ValueRef<'_>> {
         let index = index.index(self.columns())?;
-        self.cell(index).map_err(|error| self.name_column(index, error))
+        self.cell(index).map_err(|error| name_column(self.columns(), index, error))
     }
 
     /// The bytes of the cell at `index` as the server sent them; `None` for NULL.
@@ -259,23 +334,20 @@ impl Row {
     }
 
     fn cell(&self, index: usize) -> Result<ValueRef<'_>> {
-        if index >= self.len() {
-            return Err(no_such_index(self.columns(), index));
-        }
-        self.batch.cell(self.index, index)
+        RowRef::kept(self).cell(index)
     }
+}
 
-    #[cold]
-    fn name_column(&self, index: usize, error: Error) -> Error {
-        match self.columns().get(index) {
-            Some(column) if column.type_name.is_empty() => {
-                error.context(format_args!("column `{}`", column.name.escape_debug()))
-            }
-            Some(column) => {
-                error.context(format_args!("column `{}` ({})", column.name.escape_debug(), column.type_name.as_str()))
-            }
-            None => error,
+#[cold]
+fn name_column(columns: &Columns, index: usize, error: Error) -> Error {
+    match columns.get(index) {
+        Some(column) if column.type_name.is_empty() => {
+            error.context(format_args!("column `{}`", column.name.escape_debug()))
         }
+        Some(column) => {
+            error.context(format_args!("column `{}` ({})", column.name.escape_debug(), column.type_name.as_str()))
+        }
+        None => error,
     }
 }
 
@@ -291,7 +363,7 @@ impl<'a> Iterator for Cells<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (index, column) = self.columns.next()?;
-        Some((column, self.row.cell(index).map_err(|error| self.row.name_column(index, error))))
+        Some((column, self.row.cell(index).map_err(|error| name_column(self.row.columns(), index, error))))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use futures_util::stream;
 
 use crate::backend::{ExecResult, Request, RowBatches, RowSink, Status};
+use crate::checked::check;
 use crate::connection::Connection;
 use crate::database::breathe;
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows, RawExecutor};
 use crate::limits::ResultLimits;
 use crate::options::TransactionOptions;
-use crate::params::Matched;
 use crate::pool::Inner;
 use crate::query::Query;
 use crate::row::RowBatch;
@@ -24,7 +24,7 @@ use crate::transaction::Transaction;
 
 mod bounds;
 
-pub(crate) use bounds::{Bounds, stopped};
+pub(crate) use bounds::{Bounds, is_traced, stopped};
 
 /// Where a statement is to run: decides what it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,32 +183,6 @@ pub(crate) fn changes_session(class: StatementClass) -> bool {
     matches!(class, StatementClass::Session | StatementClass::Unknown | StatementClass::TxControl)
 }
 
-/// A call whose text and parameters were found to match.
-pub(crate) struct Checked {
-    pub(crate) template: Arc<Template>,
-    matched: Matched,
-}
-
-/// Finds mistakes in text and parameters before a connection is waited for.
-pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &Call<'_>) -> Result<Checked> {
-    let template = inner.template(&call.query, dialect, place)?;
-    let matched = call.params.check(&template, call.query.allow_unused)?;
-    Ok(Checked { template, matched })
-}
-
-impl Checked {
-    /// The request for a session of `dialect`; checked again if that reads literals otherwise than was thought.
-    pub(crate) fn request(self, inner: &Inner, dialect: Dialect, place: Place, call: Call<'_>) -> Result<Request> {
-        let checked = if self.template.dialect() == dialect { self } else { check(inner, dialect, place, &call)? };
-        let mut args = Vec::with_capacity(call.params.len());
-        let sql = call.params.arrange(checked.matched, &mut args);
-        let mut request = Request::new(sql, args, checked.template);
-        request.prepared = call.query.prepared;
-        request.wants_rows = call.wants_rows;
-        Ok(request)
-    }
-}
-
 impl Handle {
     pub(crate) fn place(&self) -> Place {
         if self.in_transaction() { Place::Transaction } else { Place::Connection }
@@ -256,12 +230,12 @@ impl Handle {
     }
 
     /// Enters the session and binds the call in its dialect, which what is undone on entering may change.
-    pub(crate) async fn prepare(&self, call: Call<'_>) -> Result<(InFlight<'_>, Request, Option<Duration>)> {
+    pub(crate) async fn prepare(&self, mut call: Call<'_>) -> Result<(InFlight<'_>, Request, Option<Duration>)> {
         let inner = &self.session.inner;
         let in_flight = self.enter().await?;
         let dialect = self.session.conn.dialect();
         let timeout = inner.timeout_of(&call.query);
-        let request = check(inner, dialect, self.place(), &call)
+        let request = check(inner, dialect, self.place(), &mut call)
             .and_then(|checked| checked.request(inner, dialect, self.place(), call));
         match request {
             Ok(request) => {

@@ -9,7 +9,7 @@ use futures_core::Stream;
 
 use crate::error::{Error, Result};
 use crate::from_row::{FromRow, Plan};
-use crate::row::{Row, RowBatch};
+use crate::row::{Row, RowBatch, RowRef};
 
 /// Batches of rows, as executors give them.
 pub type BatchStream<'e> = Pin<Box<dyn Stream<Item = Result<Arc<dyn RowBatch>>> + Send + 'e>>;
@@ -56,7 +56,7 @@ impl<T: FromRow> Stream for RowStream<'_, T> {
                 if this.next < batch.len() {
                     let row = Row::new(batch.clone(), this.next);
                     this.next += 1;
-                    return Poll::Ready(Some(T::from_row_planned(&row, &mut this.plan)));
+                    return Poll::Ready(Some(T::from_row_planned(RowRef::kept(&row), &mut this.plan)));
                 }
                 this.batch = None;
             }

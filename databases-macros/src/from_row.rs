@@ -70,8 +70,15 @@ fn by_position(input: &Input) -> TokenStream {
         })
     });
     let fields: Vec<_> = fields.collect();
+    let from_row = from_row(krate);
     quote! {
-        fn from_row(__row: &#krate::Row) -> #krate::Result<Self> {
+        const READS_LIVE: bool = true;
+        #from_row
+        fn from_row_planned(
+            __row: #krate::__private::RowRef<'_>,
+            __plan: &mut #krate::__private::Plan,
+        ) -> #krate::Result<Self> {
+            __plan.no_prefix::<Self>()?;
             ::core::result::Result::Ok(Self { #(#fields,)* })
         }
     }
@@ -88,6 +95,7 @@ fn by_name(input: &Input) -> TokenStream {
         Role::Flatten(prefix) => Some(prefix.as_ref().map_or(quote!(""), LitStr::to_token_stream)),
         Role::Column(_) | Role::Skip(_) => None,
     });
+    let flat = input.fields.iter().filter(|field| matches!(field.role, Role::Flatten(_))).map(|field| &field.ty);
     let prefixes: Vec<_> = flattened.collect();
     let index: Vec<_> = (0..input.columns().count()).map(|index| format_ident!("__index_{index}")).collect();
     let inner: Vec<_> = (0..prefixes.len()).map(|index| format_ident!("__inner_{index}")).collect();
@@ -107,20 +115,32 @@ fn by_name(input: &Input) -> TokenStream {
     let fields: Vec<_> = fields.collect();
     // The plan is replaced only once every column is found, and one pattern checks its lengths for all fields: a plan of
     // other lengths is not ours, and the names decide.
+    let from_row = from_row(krate);
     quote! {
-        fn from_row(__row: &#krate::Row) -> #krate::Result<Self> {
-            <Self as #krate::FromRow>::from_row_planned(__row, &mut ::core::default::Default::default())
-        }
-        fn from_row_planned(__row: &#krate::Row, __plan: &mut #krate::__private::Plan) -> #krate::Result<Self> {
+        const READS_LIVE: bool = true #(&& <#flat as #krate::FromRow>::READS_LIVE)*;
+        #from_row
+        fn from_row_planned(
+            __row: #krate::__private::RowRef<'_>,
+            __plan: &mut #krate::__private::Plan,
+        ) -> #krate::Result<Self> {
             if __plan.is_empty() {
                 let __columns = __row.columns();
                 __plan.indices = ::std::vec![#(#lookups),*];
                 __plan.flattened = ::std::vec![#(__plan.flatten(#prefixes)),*];
             }
             let (&[#(#index),*], [#(#inner),*]) = (&__plan.indices[..], &mut __plan.flattened[..]) else {
-                return <Self as #krate::FromRow>::from_row(__row);
+                return <Self as #krate::FromRow>::from_row_planned(__row, &mut ::core::default::Default::default());
             };
             ::core::result::Result::Ok(Self { #(#fields,)* })
+        }
+    }
+}
+
+fn from_row(krate: &Path) -> TokenStream {
+    quote! {
+        fn from_row(__row: &#krate::Row) -> #krate::Result<Self> {
+            let __row = #krate::__private::RowRef::kept(__row);
+            <Self as #krate::FromRow>::from_row_planned(__row, &mut ::core::default::Default::default())
         }
     }
 }
@@ -146,16 +166,16 @@ fn default_value(ty: &Type, path: Option<&ExprPath>) -> TokenStream {
 /// The value of one column at `index`.
 fn column_value(krate: &Path, ty: &Type, column: &Column, index: &TokenStream, is_there: &TokenStream) -> TokenStream {
     let value = match &column.form {
-        Form::Plain => quote!(#krate::Row::get_at::<#ty>(__row, #index)?),
+        Form::Plain => quote!(__row.get_at::<#ty>(#index)?),
         Form::Json => {
             let json = json(krate, ty);
             match inside_option(ty) {
                 // NULL is no JSON, so it is the `Option` that takes it.
                 Some(inner) => quote! {
-                    #krate::Row::get_at::<::core::option::Option<#json<#inner>>>(__row, #index)?
+                    __row.get_at::<::core::option::Option<#json<#inner>>>(#index)?
                         .map(|#json(__value)| __value)
                 },
-                None => quote!(#krate::Row::get_at::<#json<#ty>>(__row, #index)?.0),
+                None => quote!(__row.get_at::<#json<#ty>>(#index)?.0),
             }
         }
         Form::TryFrom(from) => converted(krate, ty, from, index),
@@ -174,7 +194,7 @@ fn column_value(krate: &Path, ty: &Type, column: &Column, index: &TokenStream, i
 fn converted(krate: &Path, ty: &Type, from: &Type, index: &TokenStream) -> TokenStream {
     let message = format!("this {} cannot be converted to {}", shown(from), shown(ty));
     quote! {
-        match <#ty as ::core::convert::TryFrom<#from>>::try_from(#krate::Row::get_at::<#from>(__row, #index)?) {
+        match <#ty as ::core::convert::TryFrom<#from>>::try_from(__row.get_at::<#from>(#index)?) {
             ::core::result::Result::Ok(__value) => __value,
             ::core::result::Result::Err(__error) => {
                 let __name = __row.columns().get(#index).map_or("", |__column| __column.name());

@@ -111,6 +111,7 @@ impl Connector for SqliteConnector {
         // There is nobody else who could close it.
         capabilities.notices_close = true;
         capabilities.shares_writes = self.offers.is_some();
+        capabilities.runs_at_once = self.config.inline_reads;
         capabilities
     }
 

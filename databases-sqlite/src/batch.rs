@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use databases_core::{Columns, Error, ErrorKind, Result, RowBatch, ValueRef};
+use databases_core::{Columns, Error, ErrorKind, LiveRow, Result, RowBatch, ValueRef};
 use rusqlite::types::ValueRef as Cell;
 
 /// A cell; texts and blobs by offset and length in the arena.
@@ -93,6 +93,26 @@ impl Batch {
     }
 }
 
+/// SQLite takes any bytes for text. As bytes they can be read; as String they are an error that says so.
+fn text(bytes: &[u8]) -> ValueRef<'_> {
+    std::str::from_utf8(bytes).map_or(ValueRef::Bytes(bytes), ValueRef::Text)
+}
+
+/// The row that a statement stands at.
+pub(crate) struct Live<'a>(pub(crate) &'a rusqlite::Row<'a>);
+
+impl LiveRow for Live<'_> {
+    fn cell(&self, column: usize) -> Result<ValueRef<'_>> {
+        Ok(match self.0.get_ref(column).map_err(|_| missing_column())? {
+            Cell::Null => ValueRef::Null,
+            Cell::Integer(value) => ValueRef::Int(value),
+            Cell::Real(value) => ValueRef::Float(value),
+            Cell::Text(bytes) => text(bytes),
+            Cell::Blob(bytes) => ValueRef::Bytes(bytes),
+        })
+    }
+}
+
 #[cold]
 fn missing_column() -> Error {
     Error::new(ErrorKind::Internal, "the result has fewer columns than it said")
@@ -113,11 +133,7 @@ impl RowBatch for Batch {
             Kept::Integer(value) => ValueRef::Int(value),
             Kept::Real(value) => ValueRef::Float(value),
             Kept::Blob(start, len) => ValueRef::Bytes(self.bytes_of(start, len)),
-            Kept::Text(start, len) => {
-                let bytes = self.bytes_of(start, len);
-                // SQLite takes any bytes for text. As bytes they can be read; as String they are an error that says so.
-                std::str::from_utf8(bytes).map_or(ValueRef::Bytes(bytes), ValueRef::Text)
-            }
+            Kept::Text(start, len) => text(self.bytes_of(start, len)),
         })
     }
 

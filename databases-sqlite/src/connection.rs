@@ -4,14 +4,16 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use databases_core::backend::{
-    BackendConnection, ExecResult, Flow, NativeConnection, Request, Requests, RowBatches, RowSink, ServerInfo, Status,
-    TransactionCommand,
+    AtOnce, BackendConnection, ExecResult, Flow, NativeConnection, Request, Requests, RowBatches, RowSink, ServerInfo,
+    Status, TransactionCommand,
 };
 use databases_core::sql::{Dialect, StatementClass, Verb, split_script};
 use databases_core::{Error, ErrorKind, Result, RowBatch};
@@ -21,7 +23,7 @@ use tokio::sync::{Mutex, oneshot};
 use crate::batch::{Batch, Limits};
 use crate::bulk::{Bulk, Chunks};
 use crate::group::Offers;
-use crate::here::{Here, use_up_turn};
+use crate::here::{Here, SHORT, use_up_turn};
 use crate::options::Config;
 use crate::permit::{Held, WritePermit};
 use crate::session::{already_open, check_options, takes_lock};
@@ -114,11 +116,25 @@ impl SqliteConnection {
     }
 
     /// Runs a statement on this thread, if it is a short read and nothing of this session is under way.
-    pub(crate) fn run_here(&self, request: &Request) -> Option<Result<Here>> {
+    pub(crate) fn run_here(
+        &self,
+        request: &Request,
+        now: Instant,
+        within: Duration,
+        sink: &mut dyn RowSink,
+    ) -> Option<Result<Here>> {
         if !self.inline_reads || !may_run_here(&request.template) {
             return None;
         }
-        self.worker.run_here(|session| session.run_here(request)).flatten()
+        let ran = self.worker.run_here(|session| session.run_here(request, now, within, sink.live()))?;
+        let mut here = ran.unwrap_or_else(|panic| resume_unwind(panic))?;
+        if let Ok(Here { batch, .. }) = &mut here
+            && let Some(batch) = batch.take()
+            && let Err(error) = sink.batch(Arc::new(batch))
+        {
+            return Some(Err(error));
+        }
+        Some(here)
     }
 
     /// Runs a statement together with those that wait for the permit too, on whichever connection has it first.
@@ -268,18 +284,26 @@ impl BackendConnection for SqliteConnection {
     }
 
     async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
-        if let Some(here) = self.run_here(&request) {
+        if let Some(here) = self.run_here(&request, Instant::now(), SHORT, sink) {
             let here = here?;
             if here.turn_is_over {
                 use_up_turn().await;
-            }
-            if let Some(batch) = here.batch {
-                sink.batch(Arc::new(batch))?;
             }
             return Ok(here.result);
         }
         // Boxed, so that the way of a short read stays short.
         Box::pin(self.run_away(request, sink)).await
+    }
+
+    fn run_at_once(
+        &self,
+        request: &Request,
+        now: Instant,
+        within: Duration,
+        sink: &mut dyn RowSink,
+    ) -> Option<Result<AtOnce>> {
+        let here = self.run_here(request, now, within, sink)?;
+        Some(here.map(|here| AtOnce::new(here.result, here.ended, here.turn_is_over)))
     }
 
     async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {

@@ -6,11 +6,13 @@
 //! it has only read, and nobody has seen its rows. A task that does nothing but read is made to yield.
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use databases_core::Result;
-use databases_core::backend::{ExecResult, Request};
+use databases_core::backend::{ExecResult, LiveSink, Request};
 use rusqlite::ErrorCode;
 use rusqlite::limits::Limit;
 use tokio::task::coop;
@@ -26,6 +28,10 @@ const ROWS: Limits = Limits { rows: 4096, bytes: 512 << 10 };
 /// The largest value and row, in bytes: what one instruction of SQLite takes time for.
 const LARGEST: i32 = 64 << 10;
 
+/// A read that takes longer is for the worker, where nobody else waits for it, unless its caller knows that no other task
+/// reads on the same thread.
+pub(crate) const SHORT: Duration = Duration::from_micros(100);
+
 /// After so long the task that reads must let others run: a hundred tasks then have their turns within some milliseconds.
 const TURN: Duration = Duration::from_micros(40);
 
@@ -33,24 +39,41 @@ const TURN: Duration = Duration::from_micros(40);
 pub(crate) struct Here {
     pub(crate) batch: Option<Batch>,
     pub(crate) result: ExecResult,
+    pub(crate) ended: Instant,
     /// Whether this thread has read long enough for now.
     pub(crate) turn_is_over: bool,
 }
 
 impl Session {
-    /// Runs a statement that reads. `None`: it is for the worker.
-    pub(crate) fn run_here(&mut self, request: &Request) -> Option<Result<Here>> {
+    /// Runs a statement that reads. `None`: it is for the worker. A panic is that of a type that rows are read as.
+    pub(crate) fn run_here(
+        &mut self,
+        request: &Request,
+        now: Instant,
+        within: Duration,
+        live: Option<&mut dyn LiveSink>,
+    ) -> thread::Result<Option<Result<Here>>> {
         // Its user's own functions may take any time, and wait.
         if self.was_lent {
-            return None;
+            return Ok(None);
         }
-        let largest = self.connection().set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST).ok()?;
-        let mut out = Output::here(ROWS);
-        let ran = self.step_all(request, &mut out);
+        let Ok(largest) = self.connection().set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST) else { return Ok(None) };
+        let mut out = Output::here(ROWS, now, within, live);
+        // Nothing is left half done: the statement is reset on the way.
+        let ran = catch_unwind(AssertUnwindSafe(|| self.step_all(request, &mut out)));
         self.watch.leave();
-        self.inserts.stop();
         let restored = self.connection().set_limit(Limit::SQLITE_LIMIT_LENGTH, largest);
         debug_assert!(restored.is_ok(), "what was the limit before is a limit");
+        Ok(self.ran_here(ran?, out, now, request))
+    }
+
+    fn ran_here(
+        &mut self,
+        ran: Result<Option<ExecResult>, Failure>,
+        out: Output<'_>,
+        now: Instant,
+        request: &Request,
+    ) -> Option<Result<Here>> {
         let failure = match ran {
             Ok(Some(result)) => {
                 self.read_here += out.time;
@@ -58,7 +81,7 @@ impl Session {
                 if turn_is_over {
                     self.read_here = Duration::ZERO;
                 }
-                return Some(Ok(Here { batch: out.into_batch(), result, turn_is_over }));
+                return Some(Ok(Here { ended: now + out.time, batch: out.into_batch(), result, turn_is_over }));
             }
             Ok(None) => {
                 if out.overran {
@@ -70,10 +93,14 @@ impl Session {
         };
         match code_of(&failure) {
             Some(ErrorCode::OperationInterrupted | ErrorCode::TooBig) => {
+                out.restart();
                 self.slow_down(request);
                 None
             }
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => None,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+                out.restart();
+                None
+            }
             _ => {
                 // A few errors, such as one of the disk, end the transaction.
                 self.after_job();

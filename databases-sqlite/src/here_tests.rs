@@ -10,6 +10,7 @@ use databases_core::url::{DatabaseUrl, UrlOptions};
 use databases_core::{Params, PoolOptions, Result, Row, RowBatch, TransactionOptions, params};
 
 use crate::connection::SqliteConnection;
+use crate::here::{Here, SHORT};
 use crate::options::Config;
 use crate::permit::WritePermit;
 
@@ -58,6 +59,10 @@ fn request(sql: &str, params: Params<'_>) -> Request {
 struct Db(SqliteConnection);
 
 impl Db {
+    fn here(&self, sql: &str, params: Params<'_>) -> Option<Result<Here>> {
+        self.0.run_here(&request(sql, params), Instant::now(), SHORT, &mut Collect::default())
+    }
+
     async fn exec_with(&self, sql: &str, params: Params<'_>) -> Result<ExecResult> {
         self.0.run(request(sql, params), &mut Collect::default()).await
     }
@@ -87,7 +92,7 @@ impl Db {
 
 /// Whether the read runs here; where not, it runs on the worker.
 async fn runs_here(db: &Db, sql: &str, params: Params<'_>) -> bool {
-    match db.0.run_here(&request(sql, params.clone())) {
+    match db.here(sql, params.clone()) {
         Some(here) => {
             here.unwrap();
             true
@@ -202,7 +207,7 @@ async fn large_values_go_to_the_worker() {
     let sql = "SELECT length(:text)";
     learn(&db, sql, params! { text: "short" }).await;
     let long = "long ".repeat(100_000);
-    assert!(db.0.run_here(&request(sql, params! { text: &long })).is_none());
+    assert!(db.here(sql, params! { text: &long }).is_none());
     assert_eq!(db.rows_with(sql, params! { text: long }).await.unwrap()[0].get::<i64>(0).unwrap(), 500_000);
     // What was allowed before is allowed again.
     assert_eq!(db.int("SELECT length(zeroblob(100000000))").await, 100_000_000);
@@ -237,7 +242,7 @@ async fn a_lock_is_waited_for_on_the_worker() {
     let other = rusqlite::Connection::open(&file.0).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let start = Instant::now();
-    assert!(db.0.run_here(&request(sql, params! { id: 1 })).is_none());
+    assert!(db.here(sql, params! { id: 1 }).is_none());
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     let release = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(50));
@@ -254,7 +259,7 @@ async fn nothing_runs_here_beside_a_stream_behind_a_job_with_functions_of_the_us
     learn(&db, sql, params! {}).await;
     let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000) SELECT i FROM n";
     let mut stream = db.0.open_stream(request(many, params! {})).await.unwrap();
-    assert!(db.0.run_here(&request(sql, params! {})).is_none());
+    assert!(db.here(sql, params! {}).is_none());
     while stream.next().await.unwrap().is_some() {}
     learn(&db, sql, params! {}).await;
     drop(db.0.native().await.unwrap());

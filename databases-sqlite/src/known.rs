@@ -6,11 +6,11 @@ use std::time::Duration;
 use databases_core::{Column, Columns};
 use rusqlite::{Connection, Statement, StatementStatus};
 
-/// A read that takes longer is for the worker, where nobody else waits for it.
-const SHORT: Duration = Duration::from_micros(100);
+/// What takes longer runs on a worker anyway.
+const WORTH_ASKING: Duration = Duration::from_millis(1);
 
-/// How long a run counts that was stopped because it took too long.
-pub(crate) const STOPPED: Duration = Duration::from_secs(1);
+/// How long a run counts that was stopped because it took too long. The worker, where it runs again, finds out how long it is.
+pub(crate) const STOPPED: Duration = Duration::from_millis(2);
 
 /// What is known of a text that is kept prepared.
 #[derive(Debug)]
@@ -92,14 +92,14 @@ impl Known {
         self.pace
     }
 
-    /// Whether a run may be on the thread of its caller.
-    pub(crate) fn is_short(&self) -> bool {
-        self.looks_often == Looks::Yes && self.pace <= SHORT
+    /// Whether a run may be on the thread of its caller, who has no more time than `within`.
+    pub(crate) fn is_short(&self, within: Duration) -> bool {
+        self.looks_often == Looks::Yes && self.pace <= within
     }
 
     /// Asks, after a run of a text that reads, whether the next one may be on the thread of its caller.
     pub(crate) fn ask(&mut self, connection: &Connection, sql: &str) {
-        if self.looks_often == Looks::NotAsked && self.pace <= SHORT {
+        if self.looks_often == Looks::NotAsked && self.pace <= WORTH_ASKING {
             self.looks_often = if looks_often(connection, sql).unwrap_or(false) { Looks::Yes } else { Looks::No };
         }
     }

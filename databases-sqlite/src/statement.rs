@@ -5,14 +5,14 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use databases_core::backend::{ExecResult, Request, placeholder_mismatch};
+use databases_core::backend::{ExecResult, Flow, LiveSink, Request, placeholder_mismatch};
 use databases_core::sql::{StatementClass, Template, Verb};
-use databases_core::{Arg, Effect, Error, ErrorKind, Result};
+use databases_core::{Arg, Effect, Error, ErrorKind, Result, RowRef};
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::{CachedStatement, Connection, Statement};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::batch::{Batch, Limits};
+use crate::batch::{Batch, Limits, Live};
 use crate::bulk::{Bulk, Run};
 use crate::error::{About, Stage, no_statement, several_statements};
 use crate::known::{Known, STOPPED};
@@ -181,21 +181,26 @@ impl Session {
     }
 
     /// `None`: it is not its turn, or not for its caller's thread.
-    pub(crate) fn step_all(&mut self, request: &Request, out: &mut Output) -> Result<Option<ExecResult>, Failure> {
+    pub(crate) fn step_all(&mut self, request: &Request, out: &mut Output<'_>) -> Result<Option<ExecResult>, Failure> {
         self.altered |= alters_session(request.template.class());
         let (lacks_permit, decimals) = (self.lacks_permit(), self.decimals());
         let keep = self.keeps_statements() && request.prepared;
         let Self { connection, known, inserts, watch, .. } = self;
         let connection = connection.as_ref().expect("the connection is only away while `lend` runs");
         let mut before = if keep { known.get_mut(&*request.sql) } else { None };
-        if out.here && !before.as_ref().is_some_and(|known| known.is_short()) {
+        if let Some((_, within)) = out.here
+            && !before.as_ref().is_some_and(|known| known.is_short(within))
+        {
             return Ok(None);
         }
         let mut new = None;
-        let start = Instant::now();
-        if out.here {
-            watch.enter(start);
-        }
+        let start = match out.here {
+            Some((now, within)) => {
+                watch.enter(now, within);
+                now
+            }
+            None => Instant::now(),
+        };
         let mut statement = prepare(connection, &request.sql, &request.template, request.args.len(), keep)?;
         let reads = statement.readonly();
         if lacks_permit && (!reads || surely_writes(request.template.class())) {
@@ -204,6 +209,7 @@ impl Session {
         bind(&mut statement, &request.args, decimals)?;
         inserts.watch(&request.template);
         let has_columns = statement.column_count() > 0;
+        let (mut columns, mut flow) = (None, Flow::Continue);
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(running)? {
             if watch.is_cancelled() {
@@ -212,9 +218,19 @@ impl Session {
             if !request.wants_rows {
                 continue;
             }
-            if out.rows.current.is_none() {
+            let columns = columns.get_or_insert_with(|| {
                 let known = known_of(&mut before, &mut new, row.as_ref());
-                out.rows.current = Some(Batch::new(Arc::clone(known.columns())));
+                Arc::clone(known.columns())
+            });
+            if let Some(sink) = &mut out.live {
+                // What nobody wants is run all the same: it may fail.
+                if flow == Flow::Continue {
+                    flow = sink.row(RowRef::live(columns, &Live(row)))?;
+                }
+                continue;
+            }
+            if out.rows.current.is_none() {
+                out.rows.current = Some(Batch::new(Arc::clone(columns)));
             }
             // Rows of RETURNING wait: the statement must not stay half done while somebody reads.
             if !out.push(row, reads)? {
@@ -226,7 +242,7 @@ impl Session {
             return Ok(None);
         }
         let known = known_of(&mut before, &mut new, &statement);
-        if has_columns && request.wants_rows && out.is_empty() {
+        if has_columns && request.wants_rows && out.live.is_none() && out.is_empty() {
             out.rows.current = Some(Batch::new(Arc::clone(known.columns())));
         }
         let affected = if counts_rows(&request.template, &statement) { connection.changes() } else { 0 };
@@ -390,28 +406,46 @@ fn cancelled() -> Error {
 }
 
 /// Where the rows of a statement go.
-pub(crate) struct Output {
+pub(crate) struct Output<'s> {
     reply: Option<oneshot::Sender<Outcome>>,
     feed: Option<Feed>,
     rows: Rows,
     limits: Limits,
-    /// On the thread of the caller, which takes at most one batch.
-    here: bool,
+    /// On the thread of the caller, who has so much time from then on and takes at most one batch.
+    here: Option<(Instant, Duration)>,
+    /// Takes the rows where they stand.
+    live: Option<&'s mut dyn LiveSink>,
     /// And these were more.
     pub(crate) overran: bool,
     /// How long the statement took.
     pub(crate) time: Duration,
 }
 
-impl Output {
+impl<'s> Output<'s> {
     /// To somebody who waits for it. Without `reply` the rows are kept.
     pub(crate) fn new(reply: Option<oneshot::Sender<Outcome>>, limits: Limits) -> Self {
-        Self { reply, feed: None, rows: Rows::default(), limits, here: false, overran: false, time: Duration::ZERO }
+        Self {
+            reply,
+            feed: None,
+            rows: Rows::default(),
+            limits,
+            here: None,
+            live: None,
+            overran: false,
+            time: Duration::ZERO,
+        }
     }
 
-    /// One batch within `limits`, for a caller that waits for nothing.
-    pub(crate) fn here(limits: Limits) -> Self {
-        Self { here: true, ..Self::new(None, limits) }
+    /// For a caller that waits for nothing: to `live`, or one batch within `limits`.
+    pub(crate) fn here(limits: Limits, now: Instant, within: Duration, live: Option<&'s mut dyn LiveSink>) -> Self {
+        Self { here: Some((now, within)), live, ..Self::new(None, limits) }
+    }
+
+    /// The statement did not end, and begins anew elsewhere.
+    pub(crate) fn restart(self) {
+        if let Some(sink) = self.live {
+            sink.restart();
+        }
     }
 
     /// The only batch.
@@ -437,7 +471,7 @@ impl Output {
         if !batch.is_full(self.limits) {
             return Ok(true);
         }
-        if self.here {
+        if self.here.is_some() {
             self.overran = true;
             return Ok(false);
         }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 /// two statements of one job.
 pub(crate) const INSTRUCTIONS_PER_LOOK: i32 = 100;
 
-/// A read on the thread of its caller stops after so many looks, wherever time stands still.
-const LOOKS_HERE: u32 = 200;
-/// And after this time, of which a cold file takes most.
-const TIME_HERE: Duration = Duration::from_micros(300);
+/// A read on the thread of its caller stops after so many looks for each of its microseconds, wherever time stands still.
+const LOOKS_PER_MICROSECOND: u32 = 2;
+/// And after so many times the time that it should take, of which a cold file takes most.
+const TIMES_OF_WITHIN: u32 = 3;
 
 /// Shared by a session, whose handlers look at it, and by those who stop its jobs.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Watch {
     cancelled: AtomicBool,
     /// When the read on its caller's thread must stop, in nanoseconds after `start`; 0 on the worker.
     deadline: AtomicU64,
+    /// How many looks are left.
     looks: AtomicU32,
     start: Instant,
 }
@@ -49,10 +50,12 @@ impl Watch {
         self.cancelled.load(Relaxed)
     }
 
-    /// From now on the connection is used by its caller's thread, until [`Watch::leave`].
-    pub(crate) fn enter(&self, now: Instant) {
-        let deadline = now.saturating_duration_since(self.start) + TIME_HERE;
-        self.looks.store(0, Relaxed);
+    /// From now on the connection is used by its caller's thread, which should take no longer than `within`, until
+    /// [`Watch::leave`].
+    pub(crate) fn enter(&self, now: Instant, within: Duration) {
+        let deadline = now.saturating_duration_since(self.start) + within * TIMES_OF_WITHIN;
+        let micros = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
+        self.looks.store(micros.saturating_mul(LOOKS_PER_MICROSECOND), Relaxed);
         self.deadline.store(u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 
@@ -72,7 +75,6 @@ impl Watch {
         }
         let deadline = self.deadline.load(Relaxed);
         deadline != 0
-            && (self.looks.fetch_add(1, Relaxed) >= LOOKS_HERE
-                || self.start.elapsed().as_nanos() > u128::from(deadline))
+            && (self.looks.fetch_sub(1, Relaxed) == 0 || self.start.elapsed().as_nanos() > u128::from(deadline))
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{TempDir, on_both};
 use databases_core::url::DatabaseUrl;
-use databases_core::{Executor, Pool, PoolConfig, Row, params};
+use databases_core::{Executor, FromValue, Pool, PoolConfig, Result, Row, ValueRef, params};
 use databases_sqlite::Sqlite;
 
 /// The longest time that a task which wakes every millisecond had to wait for its turn.
@@ -80,6 +80,24 @@ async fn reads_of_every_kind(url: &str) {
         }
     });
     check("64 tasks of cheap reads", delay.await);
+    let delay = longest_delay(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for task in 0..64 {
+            let db = db.clone();
+            tasks.spawn(async move {
+                for i in 0..10 {
+                    let from = (task * 10 + i) * 70;
+                    let sql = "SELECT id, name, number FROM big WHERE id >= :from LIMIT 1000";
+                    let rows = db.fetch_all::<(i64, String, i64)>(sql, params! { from }).await.unwrap();
+                    assert_eq!((rows.len(), rows[0].0), (1000, from));
+                }
+            });
+        }
+        while let Some(task) = tasks.join_next().await {
+            task.unwrap();
+        }
+    });
+    check("64 tasks of 1,000 rows", delay.await);
 }
 
 fn check(what: &str, delay: Duration) {
@@ -93,5 +111,54 @@ fn nobody_waits_for_the_reads_of_others() {
     on_both(|| async {
         let dir = TempDir::new();
         reads_of_every_kind(&dir.url("?synchronous=off")).await;
+    });
+}
+
+fn in_memory() -> Pool {
+    let url: DatabaseUrl = "sqlite::memory:".parse().unwrap();
+    Pool::new(PoolConfig::from_url(&Sqlite, &url, |_| ()).unwrap()).unwrap()
+}
+
+async fn numbers(db: &Pool, count: i64) {
+    db.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY)", ()).await.unwrap();
+    db.execute_many("INSERT INTO numbers VALUES (:n)", (0..count).map(|n| params! { n })).await.unwrap();
+}
+
+#[test]
+fn rows_that_were_read_before_a_read_was_stopped_are_not_given_twice() {
+    on_both(|| async {
+        let db = in_memory();
+        numbers(&db, 50_000).await;
+        let sql = "SELECT n FROM numbers WHERE n < :end";
+        for end in [3, 3, 3, 3, 50_000, 3, 3, 3, 3, 50_000] {
+            let rows: Vec<(i64,)> = db.fetch_all(sql, params! { end }).await.unwrap();
+            assert!(rows.iter().map(|row| row.0).eq(0..end), "{} rows for {end}", rows.len());
+        }
+    });
+}
+
+/// Cannot be read.
+#[derive(Debug)]
+struct Trap;
+
+impl FromValue for Trap {
+    fn from_value(_: ValueRef<'_>) -> Result<Self> {
+        panic!("a type of the caller's panics")
+    }
+}
+
+#[test]
+fn a_panic_of_the_type_that_a_row_is_read_as_leaves_the_only_connection_as_it_was() {
+    on_both(|| async {
+        let db = in_memory();
+        numbers(&db, 3).await;
+        let sql = "SELECT n FROM numbers WHERE n = :n";
+        for _ in 0..20 {
+            assert_eq!(db.fetch_val::<i64>(sql, params! { n: 2 }).await.unwrap(), 2);
+            let reader = db.clone();
+            let read = tokio::spawn(async move { reader.fetch_val::<Trap>(sql, params! { n: 2 }).await });
+            assert!(read.await.unwrap_err().is_panic());
+        }
+        assert_eq!(db.fetch_val::<i64>("SELECT count(*) FROM numbers", ()).await.unwrap(), 3);
     });
 }

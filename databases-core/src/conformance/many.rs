@@ -1,7 +1,5 @@
 //! `execute_many` has the meaning of one execution per row, however its rows are sent.
 
-use std::pin::pin;
-
 use super::proxy::Proxy;
 use super::{Fixture, fails};
 use crate::database::Pool;
@@ -256,7 +254,7 @@ pub async fn execute_many_dropped_half_way_leaves_nothing(f: &Fixture) -> Result
     }
     // An iterator that is left in the middle.
     let endless = (0..).map(|id: i64| params! { id });
-    let many = pin!(db.execute_many(&insert, endless));
+    let many = db.execute_many(&insert, endless);
     assert!(tokio::time::timeout(std::time::Duration::from_millis(100), many).await.is_err());
     assert_eq!(count(&db, &t).await?, 0);
     Ok(())

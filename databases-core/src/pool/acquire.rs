@@ -46,6 +46,22 @@ impl Inner {
         }
     }
 
+    /// The idle connection that was used last, if nothing is to be done before it is used, and the time it is.
+    pub(crate) fn take_idle(self: &Arc<Self>, purpose: Purpose) -> Option<(Slot, Instant)> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        if state.closed || state.keeper_due.is_some_and(|due| due <= now) {
+            return None;
+        }
+        // The last one only: what is with those that were idle for longer is found out the slow way.
+        let member = state.idle.pop_if(|member| member.is_here() && self.is_fresh(member, now))?;
+        state.set(member.key, Use::Held(purpose, now));
+        drop(state);
+        // One that is not clean is cleaned when it is dropped.
+        let slot = Slot::new(self.clone(), member);
+        self.is_ready(slot.member(), now).then_some((slot, now))
+    }
+
     async fn acquire_slowly(
         self: &Arc<Self>,
         mut taken: Taken,
@@ -114,9 +130,12 @@ impl Inner {
 
     /// Whether the connection can be used as it is, if it can be used here.
     fn is_ready(&self, member: &Member, now: Instant) -> bool {
-        member.is_clean(member.conn.status(), self.base_status())
-            && !self.is_suspect(member)
-            && (self.single || now.saturating_duration_since(member.idle_since) < self.ping_after)
+        self.is_fresh(member, now) && member.is_clean(member.conn.status(), self.base_status())
+    }
+
+    /// Whether it need not be asked if it is still there.
+    fn is_fresh(&self, member: &Member, now: Instant) -> bool {
+        !self.is_suspect(member) && (self.single || now.saturating_duration_since(member.idle_since) < self.ping_after)
     }
 
     /// Cleans or asks the connection, or opens another in its place; `None` if the place was lost meanwhile.

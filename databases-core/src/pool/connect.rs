@@ -241,7 +241,7 @@ impl Inner {
     pub(super) fn arrived(self: &Arc<Self>, conn: Arc<dyn BackendConnection>, home: Option<Handle>, place: Place) {
         let member = self.admit(conn, home, place);
         if member.conn.status() == Status::Broken {
-            self.release(member, false);
+            self.release(member, false, Instant::now());
         } else {
             // Whatever its age: with a lifetime that is shorter than connecting takes, nobody would ever be served.
             self.hand_over(member, Instant::now());

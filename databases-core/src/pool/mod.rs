@@ -22,7 +22,7 @@ mod state;
 mod tests;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 #[cfg(not(test))]
 use std::sync::{Mutex, MutexGuard};
@@ -164,6 +164,10 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     /// How many connections were lost: those that were open then are asked before use.
     losses: AtomicU64,
+    /// Short reads need no future of their own.
+    pub(crate) runs_at_once: bool,
+    /// How many tasks let others run after they have read for long.
+    pub(crate) resting: AtomicUsize,
     /// The number of the last transaction or savepoint.
     levels: AtomicU64,
     /// Woken whenever a connection is gone, for `close`.
@@ -184,6 +188,7 @@ impl Inner {
                 .with_hint("leave out codec() and preload_types(), or use them only where the URL says postgres"));
         }
         let notices_close = config.connector.capabilities().notices_close;
+        let runs_at_once = config.connector.capabilities().runs_at_once && !config.options.force_rollback;
         Ok(Arc::new(Self {
             config,
             ping_after: if notices_close { PING_AFTER } else { PING_BLIND_AFTER },
@@ -193,6 +198,8 @@ impl Inner {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             state: Mutex::default(),
             losses: AtomicU64::new(0),
+            runs_at_once,
+            resting: AtomicUsize::new(0),
             levels: AtomicU64::new(0),
             gone: Notify::new(),
             over: watch::Sender::default(),

@@ -31,6 +31,8 @@ pub(crate) struct Slot {
     dirty: AtomicBool,
     discard: AtomicBool,
     open: Mutex<Option<Open>>,
+    /// When its user was done with it, if that is known: looking at the clock takes its time.
+    ended: Option<Instant>,
 }
 
 impl Slot {
@@ -41,6 +43,7 @@ impl Slot {
             dirty: AtomicBool::new(false),
             discard: AtomicBool::new(false),
             open: Mutex::default(),
+            ended: None,
         }
     }
 
@@ -66,6 +69,11 @@ impl Slot {
         self.discard.store(true, Relaxed);
     }
 
+    /// It is given back now, and this is the time.
+    pub(crate) fn ended_at(&mut self, now: Instant) {
+        self.ended = Some(now);
+    }
+
     /// It was put in order after all.
     pub(super) fn keep(&self) {
         self.discard.store(false, Relaxed);
@@ -86,7 +94,7 @@ impl Drop for Slot {
         member.dirty |= self.dirty.load(Relaxed) && !single;
         // What a panic interrupted may have left the session in any state.
         let discard = self.discard.load(Relaxed) || (std::thread::panicking() && !single);
-        self.inner.release(member, discard);
+        self.inner.release(member, discard, self.ended.unwrap_or_else(Instant::now));
     }
 }
 
@@ -98,8 +106,7 @@ impl Inner {
 
     /// Takes a connection back: to the first waiter, to the idle ones, or out of the pool. The only connection stays as
     /// long as it works; one that could not be put in order is left to whoever takes it next.
-    pub(super) fn release(self: &Arc<Self>, mut member: Member, discard: bool) {
-        let now = Instant::now();
+    pub(super) fn release(self: &Arc<Self>, mut member: Member, discard: bool, now: Instant) {
         let status = member.conn.status();
         let expired = !self.single && member.expires.is_some_and(|at| at <= now);
         if status == Status::Broken {

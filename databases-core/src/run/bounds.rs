@@ -116,12 +116,13 @@ impl<'a> Bounds<'a> {
     }
 }
 
+/// Whether somebody may want the span of a statement.
+pub(crate) fn is_traced() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
 fn span(inner: &Inner, parent: &tracing::Span, template: &Template) -> tracing::Span {
-    if tracing::enabled!(tracing::Level::DEBUG) {
-        parent.in_scope(|| inner.span(template.verb().as_str(), template))
-    } else {
-        tracing::Span::none()
-    }
+    if is_traced() { parent.in_scope(|| inner.span(template.verb().as_str(), template)) } else { tracing::Span::none() }
 }
 
 fn record<T>(span: &tracing::Span, result: &Result<T>) {
