@@ -380,10 +380,12 @@ impl BackendConnection for PgConnection {
     }
 
     async fn copy_in(&self, request: Request) -> Result<Box<dyn CopySink>> {
+        self.open_transaction().await?;
         copy::copy_in(self, request).await
     }
 
     async fn copy_rows(&self, target: &CopyTarget, rows: &mut dyn CopyRows) -> Result<u64> {
+        self.open_transaction().await?;
         copy::copy_rows(self, target, rows).await
     }
 
