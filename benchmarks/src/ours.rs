@@ -58,13 +58,12 @@ impl Client for Ours {
             Work::Locks => Work::Locked,
             _ => Work::Sleep,
         };
-        let statement = if plan.work == Work::CopyFrom { Work::Batch } else { plan.work };
         let mut clients = Vec::new();
         for _ in 0..plan.tasks {
             clients.push(Self {
                 db: db.clone(),
                 plan: plan.clone(),
-                sql: plan.sql_of(statement, Style::Named),
+                sql: plan.sql(Style::Named),
                 other: plan.sql_of(other, Style::Named),
                 connection: if plan.work.is_toolbench() { Some(db.acquire().await?) } else { None },
             });
@@ -83,7 +82,7 @@ impl Client for Ours {
     async fn run(&mut self, work: Work, i: i64) -> Result<usize> {
         let (db, sql) = (&self.db, &self.sql);
         if let Some(connection) = &self.connection {
-            return toolbench(connection, work, sql).await;
+            return toolbench(connection, work, sql, &self.plan.own_table()).await;
         }
         Ok(match work {
             Work::Point => db.fetch_one::<Item>(sql, params! { id: i % ITEMS }).await?.weight(),
@@ -93,6 +92,10 @@ impl Client for Ours {
             }
             Work::Fetch => db.fetch_all::<Item>(sql, ()).await?.into_iter().map(Item::weight).sum(),
             Work::Insert => db.execute(sql, inserted(i as usize)).await?.rows_affected() as usize,
+            Work::Bulk if self.plan.side == "ours-copy" => {
+                let columns = ["name", "number", "price", "active"];
+                db.copy_rows(self.plan.own_table(), columns, (0..INSERTED).map(inserted)).await? as usize
+            }
             Work::Bulk => db.execute_many(sql, (0..INSERTED).map(inserted)).await? as usize,
             Work::Stream => {
                 let mut rows = db.iterate::<(i64, String)>(sql, ());
@@ -125,14 +128,17 @@ fn weight_of_row(row: &Row) -> databases::Result<usize> {
     Ok(harness::Item { id, name, price, stock, active }.weight())
 }
 
-async fn toolbench(connection: &Connection, work: Work, sql: &str) -> Result<usize> {
+async fn toolbench(connection: &Connection, work: Work, sql: &str, table: &str) -> Result<usize> {
     let (a, b, c, d, e, f, g) = COPIED_ROW;
     let rows = |count| (0..count).map(move |_| params! { a, b, c, d, e, f, g });
     let rows: Vec<Row> = match work {
         Work::PgType => connection.fetch_all(sql, params! { typtypmod: -1, typisdefined: true }).await?,
         Work::Series => connection.fetch_all(sql, params! { n: 1000 }).await?,
         Work::Batch => return Ok(connection.execute_many(sql, rows(BATCH)).await? as usize),
-        Work::CopyFrom => return Ok(connection.execute_many(sql, rows(COPIED)).await? as usize),
+        Work::CopyFrom => {
+            let columns = ["a", "b", "c", "d", "e", "f", "g"];
+            return Ok(connection.copy_rows(table, columns, rows(COPIED)).await? as usize);
+        }
         _ => connection.fetch_all(sql, ()).await?,
     };
     let mut weight = 0;
