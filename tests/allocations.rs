@@ -57,8 +57,8 @@ async fn reads_and_writes(url: &str) -> Result<()> {
         Ok(())
     });
     let counted = [value.await?, pair.await?, note.await?, update.await?];
-    // The parameters, the arguments, and the key of the driver's cache; the text of a row; the places of a struct's columns. A write
-    // goes to the worker and back.
+    // The parameters, the arguments, and the key of the driver's cache; the text of a row; the places of a struct's
+    // columns. A write goes to the worker and back.
     let bounds = [3, 4, 5, 14];
     println!("{url}: value, pair, struct, update: {counted:?}");
     assert!(counted.iter().zip(bounds).all(|(count, bound)| *count <= bound), "{url}: {counted:?}, not {bounds:?}");
