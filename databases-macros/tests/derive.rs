@@ -81,7 +81,7 @@ mod fake {
             pub fn is_empty(&self) -> bool {
                 self.indices.is_empty() && self.flattened.is_empty()
             }
-            pub fn no_prefix<T>(&self) -> super::Result<()> {
+            pub fn no_prefix<T: super::FromRow>(&self) -> super::Result<()> {
                 Ok(())
             }
             pub fn index_of(&self, columns: &super::Columns, name: &str) -> super::Result<usize> {
