@@ -48,7 +48,7 @@ impl Options {
                 "--help" => return Ok(Self::Help),
                 "--list" => return Ok(Self::List),
                 "--markdown" => return Ok(Self::Markdown(value()?.into())),
-                "--quick" => settings = Settings { rounds: 7, millis: 60, streamed: 100_000, quick: true, ..settings },
+                "--quick" => settings = Settings { rounds: 7, millis: 150, streamed: 100_000, quick: true, ..settings },
                 "--only" => settings.only.push(value()?),
                 "--rounds" => settings.rounds = value()?.parse::<usize>()?.max(FEWEST_ROUNDS),
                 "--millis" => settings.millis = value()?.parse()?,
