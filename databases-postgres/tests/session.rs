@@ -290,7 +290,9 @@ async fn many_rows_are_pipelined_and_the_first_error_names_its_row() {
     let insert =
         |id: i64, text: Option<&str>| Ok(request(&*c, "INSERT INTO t VALUES (:id, :text)", params! { id, text }));
     let mut rows = Many { requests: (0..2000).map(|id| insert(id, (id % 3 > 0).then_some("x"))) };
+    c.transaction(begin()).await.unwrap();
     assert_eq!(c.run_many(&mut rows).await.unwrap(), 2000);
+    c.transaction(Tx::Commit).await.unwrap();
     let mut none = Many { requests: std::iter::empty() };
     assert_eq!(c.run_many(&mut none).await.unwrap(), 0);
 

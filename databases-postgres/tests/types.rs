@@ -487,7 +487,9 @@ async fn many_rows_of_changing_kinds_keep_their_values() {
         }
         Ok(request(&*c, "INSERT INTO t VALUES (:n, :x)", row))
     });
+    c.transaction(Tx::Begin(TransactionOptions::new())).await.unwrap();
     assert_eq!(c.run_many(&mut support::Many { requests: rows }).await.unwrap(), 300);
+    c.transaction(Tx::Commit).await.unwrap();
     let (_, rows) = run(&*c, "SELECT count(*) FROM t GROUP BY x ORDER BY x", Params::new()).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.get::<i64>(0).unwrap()).collect::<Vec<_>>(), [100, 100, 100]);
 }
