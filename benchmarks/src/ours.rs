@@ -124,7 +124,7 @@ fn inserted(i: usize) -> Params<'static> {
 
 fn weight_of_row(row: &Row) -> databases::Result<usize> {
     let (id, name, price, stock, active) =
-        (row.get_at(0)?, row.get_at(1)?, row.get_at(2)?, row.get_at(3)?, row.get_at(4)?);
+        (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
     Ok(harness::Item { id, name, price, stock, active }.weight())
 }
 
@@ -143,7 +143,7 @@ async fn toolbench(connection: &Connection, work: Work, sql: &str, table: &str) 
     };
     let mut weight = 0;
     for row in &rows {
-        let values = (0..row.len()).map(|i| row.get_at::<Value>(i)).collect::<databases::Result<Vec<_>>>()?;
+        let values = (0..row.len()).map(|i| row.get::<Value>(i)).collect::<databases::Result<Vec<_>>>()?;
         weight += std::hint::black_box(values).len();
     }
     Ok(weight)
