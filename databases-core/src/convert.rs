@@ -182,8 +182,11 @@ non_zero!(
 
 /// The one integer that became this whole number; from 2^53 on there are several.
 fn only_integer(v: f64) -> Option<i64> {
+    #[expect(clippy::cast_precision_loss, reason = "a power of two is exact")]
     const SEVERAL: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
-    (v.abs() < SEVERAL).then_some(v as i64)
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and used below 2^53 only")]
+    let integer = v as i64;
+    (v.abs() < SEVERAL).then_some(integer)
 }
 
 #[cold]
@@ -213,7 +216,11 @@ impl FromValue for f64 {
 
 impl FromOther for f64 {
     fn from_other(value: ValueRef<'_>) -> Result<Self> {
-        // The cast back saturates, in a type where no integer of 64 bits does.
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "what was lost shows in the cast back, which a float that came from 64 bits does not saturate"
+        )]
         let exact = |wide: i128| {
             let float = wide as f64;
             if float as i128 == wide { Ok(float) } else { Err(out_of_range::<Self>(&value)) }
@@ -234,6 +241,7 @@ impl FromOther for f64 {
 impl FromValue for f32 {
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
         let wide = f64::from_value(value)?;
+        #[expect(clippy::cast_possible_truncation, reason = "what was lost shows in the comparison")]
         let narrow = wide as f32;
         if f64::from(narrow) == wide || wide.is_nan() {
             Ok(narrow)

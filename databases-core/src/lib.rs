@@ -3,6 +3,17 @@
 //! Applications use the facade crate `databases`. This crate is for those who write a backend: implement
 //! [`backend::Backend`], [`backend::Connector`] and [`backend::BackendConnection`], and run the `conformance` suite.
 
+// Lengths and numbers are checked or converted by `From`; a cast that cannot go wrong says why.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss
+    )
+)]
+
 mod array;
 mod autocommit;
 pub mod backend;
@@ -12,6 +23,12 @@ mod checked;
 mod codec;
 mod compose;
 #[cfg(feature = "conformance")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "tests, whose numbers are small and their own"
+)]
 pub mod conformance;
 mod connection;
 mod convert;

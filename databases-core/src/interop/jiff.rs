@@ -96,6 +96,7 @@ impl TryFrom<TheirTimestamp> for Timestamp {
 
     fn try_from(instant: TheirTimestamp) -> Result<Self, ConversionError> {
         let nanos = instant.as_nanosecond();
+        #[expect(clippy::cast_possible_truncation, reason = "nanoseconds below a second")]
         let micros = nanos.rem_euclid(NANOS_PER_SECOND) as u32 / 1000;
         let seconds = i64::try_from(nanos.div_euclid(NANOS_PER_SECOND)).ok();
         seconds

@@ -117,6 +117,7 @@ impl TryFrom<Timestamp> for UtcDateTime {
 }
 
 fn from_nanos(nanos: i128, wanted: &'static str) -> Result<DateTime, ConversionError> {
+    #[expect(clippy::cast_possible_truncation, reason = "nanoseconds below a second")]
     let micros = nanos.rem_euclid(NANOS_PER_SECOND) as u32 / 1000;
     let seconds = i64::try_from(nanos.div_euclid(NANOS_PER_SECOND)).ok();
     seconds

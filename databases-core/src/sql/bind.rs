@@ -452,7 +452,7 @@ fn push_number(out: &mut String, mut number: usize) {
     let mut at = digits.len();
     loop {
         at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
+        digits[at] = b"0123456789"[number % 10];
         number /= 10;
         if number == 0 {
             break;

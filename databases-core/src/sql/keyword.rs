@@ -56,18 +56,18 @@ const fn hash(word: &[u8]) -> usize {
 
 /// Indices into `WORDS`, plus one; a taken slot moves on to the next.
 static TABLE: [u8; SLOTS] = {
-    assert!(WORDS.len() < 255);
     let mut table = [0; SLOTS];
-    let mut index = 0;
-    while index < WORDS.len() {
-        let word = WORDS[index].0;
+    // A byte that overflows here does not compile.
+    let mut index: u8 = 0;
+    while (index as usize) < WORDS.len() {
+        let word = WORDS[index as usize].0;
         assert!(word.len() >= SHORTEST && word.len() <= LONGEST);
         let mut slot = hash(word);
         while table[slot] != 0 {
             slot = (slot + 1) % SLOTS;
         }
-        table[slot] = index as u8 + 1;
         index += 1;
+        table[slot] = index;
     }
     table
 };

@@ -17,6 +17,7 @@ const OPERAND_END: u8 = 32;
 const NAME: u8 = ALPHA | DIGIT;
 const WORD: u8 = NAME | DOLLAR;
 
+#[expect(clippy::cast_possible_truncation, reason = "a byte counts to 255")]
 static CLASS: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;

@@ -132,7 +132,9 @@ impl Args {
             let Ok(from) = u16::try_from(from) else { return Self(Repr::Whole(values.into())) };
             *to = from;
         }
-        Self(Repr::Inline { len: values.len() as u8, values: inline })
+        #[expect(clippy::cast_possible_truncation, reason = "at most `INLINE`")]
+        let len = values.len() as u8;
+        Self(Repr::Inline { len, values: inline })
     }
 
     pub(super) fn parts(parts: Vec<ArgRef>) -> Self {

@@ -50,7 +50,13 @@ pub(super) fn civil_from_days(days: i64) -> (i64, u8, u8) {
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + i64::from(month <= 2);
-    (year, month as u8, day as u8)
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a month from 1 to 12 and a day from 1 to 31, because they come from remainders that are not negative"
+    )]
+    let (month, day) = (month as u8, day as u8);
+    (year, month, day)
 }
 
 #[cfg(test)]

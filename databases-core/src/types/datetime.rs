@@ -123,7 +123,9 @@ impl DateTime {
             return None;
         }
         let seconds = self.micros.div_euclid(MICROS_PER_SECOND) + SECONDS_TO_2000;
-        Some((seconds, self.micros.rem_euclid(MICROS_PER_SECOND) as u32))
+        #[expect(clippy::cast_possible_truncation, reason = "microseconds below a second")]
+        let micros = self.micros.rem_euclid(MICROS_PER_SECOND) as u32;
+        Some((seconds, micros))
     }
 
     /// Returns the date; an infinity's is [`Date::INFINITY`] or [`Date::NEG_INFINITY`].

@@ -56,6 +56,11 @@ impl Time {
 
     /// Returns hour, minute, second and microsecond.
     #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a time is from 0 to 24 hours, so none of its parts is negative or too large"
+    )]
     pub const fn hms_micro(self) -> (u8, u8, u8, u32) {
         let seconds = self.micros / MICROS_PER_SECOND;
         let micro = (self.micros % MICROS_PER_SECOND) as u32;

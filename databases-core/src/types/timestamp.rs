@@ -147,7 +147,7 @@ impl TryFrom<SystemTime> for Timestamp {
         };
         let parts = micros.and_then(|micros| {
             let seconds = i64::try_from(micros.div_euclid(1_000_000)).ok()?;
-            Self::from_unix_seconds(seconds, micros.rem_euclid(1_000_000) as u32)
+            Self::from_unix_seconds(seconds, u32::try_from(micros.rem_euclid(1_000_000)).ok()?)
         });
         parts.ok_or(EXPECTED_RANGE)
     }

@@ -106,6 +106,7 @@ impl Decimal {
                 [group / 1000, group / 100 % 10, group / 10 % 10, group % 10].into_iter().zip(&mut places)
             {
                 match text.get_mut(place) {
+                    #[expect(clippy::cast_possible_truncation, reason = "a digit is below 10")]
                     Some(byte) => *byte += digit as u8,
                     None if digit == 0 => {}
                     None => return Err(EXPECTED),
@@ -120,6 +121,8 @@ impl Decimal {
     /// Returns the fields of a `numeric` message. Every decimal has them: its limits are those of `numeric`.
     #[must_use]
     pub fn to_base10000(&self) -> Base10000 {
+        // What the last group is multiplied by, by its number of digits.
+        const SCALES: [u16; 5] = [0, 1_000, 100, 10, 1];
         let special = |sign| Base10000 { digits: Vec::new(), weight: 0, sign, dscale: 0 };
         let (negative, integer, fraction) = self.split();
         if self.is_nan() {
@@ -132,17 +135,17 @@ impl Decimal {
         let (head, middle) = integer.as_bytes().split_at(integer.len() % 4);
         let groups = [head].into_iter().filter(|head| !head.is_empty()).chain(middle.chunks(4));
         let mut digits: Vec<u16> = groups.map(value).collect();
-        // At most 32,768 groups, less one.
-        let mut weight = digits.len() as i32 - 1;
-        digits.extend(fraction.as_bytes().chunks(4).map(|group| value(group) * 10_u16.pow(4 - group.len() as u32)));
+        let before_point = digits.len();
+        digits.extend(fraction.as_bytes().chunks(4).map(|group| value(group) * SCALES[group.len()]));
         let leading = digits.iter().take_while(|&&group| group == 0).count();
         digits.drain(..leading);
-        weight -= leading as i32;
+        let weight = before_point.cast_signed() - 1 - leading.cast_signed();
+        let weight = i16::try_from(weight).expect("at most 32,768 groups stand before the point and 4,096 behind it");
         while digits.last() == Some(&0) {
             digits.pop();
         }
         Base10000 {
-            weight: if digits.is_empty() { 0 } else { weight as i16 },
+            weight: if digits.is_empty() { 0 } else { weight },
             digits,
             sign: if negative { Sign::Negative } else { Sign::Positive },
             dscale: self.scale(),

@@ -129,8 +129,7 @@ impl Decimal {
     /// Returns the number of digits after the point, zeros included; 0 for NaN and infinities.
     #[must_use]
     pub fn scale(&self) -> u16 {
-        // At most `MAX_SCALE` by construction.
-        self.split().2.len() as u16
+        u16::try_from(self.split().2.len()).expect("a decimal has at most `MAX_SCALE` digits after the point")
     }
 
     /// Returns the value if it is integral and fits; `5.00` is 5.
