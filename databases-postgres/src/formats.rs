@@ -32,8 +32,9 @@ pub(crate) struct Formats {
 impl Formats {
     /// From here on the columns of the statement's results come in text or in binary.
     pub(crate) fn insert(&self, statement: &str, in_text: impl ExactSizeIterator<Item = bool>) {
-        // A result has at most 1,664 columns.
-        let mut end = (in_text.len() as u16).to_be_bytes().to_vec();
+        #[expect(clippy::cast_possible_truncation, reason = "the server counts the columns of a result in 16 bits")]
+        let columns = in_text.len() as u16;
+        let mut end = columns.to_be_bytes().to_vec();
         in_text.for_each(|text| end.extend([0, u8::from(!text)]));
         let mut statements = self.lock();
         statements.insert(statement.as_bytes().into(), end.into());
@@ -83,7 +84,7 @@ impl Rewriter {
     /// Appends to `out` what becomes of `bytes`.
     pub(crate) fn rewrite(&mut self, mut bytes: &[u8], formats: &Formats, out: &mut Vec<u8>) -> io::Result<()> {
         while !bytes.is_empty() {
-            let taken = if self.left > 0 { self.pass(bytes, out)? } else { self.hold(bytes, formats, out) };
+            let taken = if self.left > 0 { self.pass(bytes, out)? } else { self.hold(bytes, formats, out)? };
             bytes = &bytes[taken..];
         }
         Ok(())
@@ -119,12 +120,12 @@ impl Rewriter {
     }
 
     /// Collects the start of a message until it tells what is to become of it.
-    fn hold(&mut self, bytes: &[u8], formats: &Formats, out: &mut Vec<u8>) -> usize {
+    fn hold(&mut self, bytes: &[u8], formats: &Formats, out: &mut Vec<u8>) -> io::Result<usize> {
         let start = self.held.len();
         let wanted = if start < HEADER { HEADER - start } else { 1 };
         let taken = bytes.len().min(wanted);
         self.held.extend_from_slice(&bytes[..taken]);
-        let [tag, a, b, c, d, names @ ..] = &*self.held else { return taken };
+        let [tag, a, b, c, d, names @ ..] = &*self.held else { return Ok(taken) };
         let len = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
         // What is left of the message behind what is held.
         let left = (len + 1).saturating_sub(self.held.len());
@@ -133,19 +134,21 @@ impl Rewriter {
             let mut names = names.split(|byte| *byte == 0);
             match (names.next(), names.next(), names.next()) {
                 (Some(_portal), Some(statement), Some(_)) if left >= ALL_BINARY.len() => end = formats.get(statement),
-                _ if left > 0 && self.held.len() < HEADER + MAX_NAMES => return taken,
+                _ if left > 0 && self.held.len() < HEADER + MAX_NAMES => return Ok(taken),
                 _ => {}
             }
         }
         if let Some(end) = end {
-            // At most 3,330 bytes more; the driver has limited the message to 2 GiB.
-            let len = (len - ALL_BINARY.len() + end.len()) as u32;
+            // The driver has limited the message to 2 GiB, and the end is far shorter.
+            let len = u32::try_from(len - ALL_BINARY.len() + end.len()).map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidData, "the driver's Bind is longer than a message can be")
+            })?;
             self.held[1..HEADER].copy_from_slice(&len.to_be_bytes());
             self.end = Some((end, 0));
         }
         out.append(&mut self.held);
         self.left = left;
-        taken
+        Ok(taken)
     }
 }
 

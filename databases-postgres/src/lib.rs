@@ -56,6 +56,17 @@
 //! Types of the user's are looked up once per connection, when a statement that has them is prepared and never while
 //! rows are under way.
 
+// Lengths and numbers are checked or converted by `From`; a cast that cannot go wrong says why.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss
+    )
+)]
+
 mod backend;
 mod batch;
 mod cache;

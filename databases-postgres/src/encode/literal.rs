@@ -50,7 +50,7 @@ pub(super) fn put_array(array: &Array, codec: &Codec, delimiter: u8, out: &mut V
         let mut dimension = Some(array);
         for lower in array.lower_bounds() {
             let items = dimension.map(Array::items).unwrap_or_default();
-            let upper = i64::from(*lower) + items.len() as i64 - 1;
+            let upper = i64::from(*lower) + i64::try_from(items.len()).map_err(inexact)? - 1;
             write!(out, "[{lower}:{upper}]").map_err(|_| Problem::Kind)?;
             dimension = items.first().and_then(inner);
         }

@@ -18,7 +18,7 @@ pub(super) fn put_scalar(codec: &Codec, value: &Value, out: &mut Vec<u8>) -> Res
         Codec::Oid => put_bytes(out, u32::try_from(integer(value)?).map_err(inexact)?.to_be_bytes()),
         Codec::Float4 => put_bytes(out, single(double(value)?)?.to_be_bytes()),
         Codec::Float8 => put_bytes(out, double(value)?.to_be_bytes()),
-        Codec::Numeric => put_numeric(&decimal(value)?, out),
+        Codec::Numeric => put_numeric(&decimal(value)?, out)?,
         Codec::Text => match value {
             Value::Text(text) => put_text(text, out)?,
             Value::Json(json) => put_text(json.as_str(), out)?,
@@ -127,8 +127,8 @@ fn integer(value: &Value) -> Result<i64, Problem> {
 fn double(value: &Value) -> Result<f64, Problem> {
     match value {
         Value::Float(value) => Ok(*value),
-        Value::Int(value) => exact_double(*value as f64, i128::from(*value)),
-        Value::UInt(value) => exact_double(*value as f64, i128::from(*value)),
+        Value::Int(value) => exact_double((*value).into()),
+        Value::UInt(value) => exact_double((*value).into()),
         Value::Decimal(value) if value.is_nan() => Ok(f64::NAN),
         Value::Decimal(value) => value.to_f64_exact().ok_or(Problem::Inexact),
         Value::Text(text) => {
@@ -141,12 +141,23 @@ fn double(value: &Value) -> Result<f64, Problem> {
     }
 }
 
-fn exact_double(double: f64, integer: i128) -> Result<f64, Problem> {
+/// An integer of 64 bits.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "what was lost shows in the cast back, which a double that came from 64 bits does not saturate"
+)]
+fn exact_double(integer: i128) -> Result<f64, Problem> {
+    let double = integer as f64;
     if double as i128 == integer { Ok(double) } else { Err(Problem::Inexact) }
 }
 
 /// The nearest single; as in the server's own cast, a finite value must stay finite and not become zero.
 fn single(value: f64) -> Result<f32, Problem> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the nearest is wanted; too large and too small are looked for"
+    )]
     let single = value as f32;
     if (value.is_finite() && !single.is_finite()) || (value != 0.0 && single == 0.0) {
         return Err(Problem::Inexact);
@@ -181,16 +192,16 @@ pub(super) fn put_text(text: &str, out: &mut Vec<u8>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn put_numeric(value: &Decimal, out: &mut Vec<u8>) {
+fn put_numeric(value: &Decimal, out: &mut Vec<u8>) -> Result<(), Problem> {
     let parts = value.to_base10000();
-    // At most 36,864 groups by the type's own limits.
-    put_bytes(out, (parts.digits.len() as u16).to_be_bytes());
+    put_bytes(out, u16::try_from(parts.digits.len()).map_err(inexact)?.to_be_bytes());
     put_bytes(out, parts.weight.to_be_bytes());
     put_bytes(out, parts.sign.code().to_be_bytes());
     put_bytes(out, parts.dscale.to_be_bytes());
     for digit in parts.digits {
         put_bytes(out, digit.to_be_bytes());
     }
+    Ok(())
 }
 
 fn put_date(date: databases_core::types::Date, out: &mut Vec<u8>) {
