@@ -103,7 +103,16 @@
 //! if the statement changes several tables or its table has triggers. Scripts, `CALL` and temporary tables are not
 //! looked up.
 
-#![warn(missing_docs)]
+// Lengths and numbers are checked or converted by `From`; a cast that cannot go wrong says why.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss
+    )
+)]
 
 mod backend;
 mod batch;

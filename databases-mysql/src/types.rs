@@ -99,6 +99,7 @@ fn span(value: Interval, last_time: i64) -> Result<i64> {
     Ok(value.micros)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "remainders, and the most microseconds are 106,751,991 days")]
 fn bind_time(micros: i64) -> Value {
     let span = micros.unsigned_abs();
     let (seconds, micro) = (span / 1_000_000, (span % 1_000_000) as u32);
