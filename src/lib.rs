@@ -1,4 +1,14 @@
 #![doc = include_str!("../README.md")]
+// Lengths and numbers are checked or converted by `From`; a cast that cannot go wrong says why.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss
+    )
+)]
 
 mod builder;
 mod database;

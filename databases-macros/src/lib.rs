@@ -22,6 +22,17 @@
 //! | `lowercase` | `in_progress`, `inprogress` | `httpstatus` |
 //! | `UPPERCASE` | `IN_PROGRESS`, `INPROGRESS` | `HTTPSTATUS` |
 
+// Lengths and numbers are checked or converted by `From`; a cast that cannot go wrong says why.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss
+    )
+)]
+
 mod case;
 mod from_row;
 mod input;

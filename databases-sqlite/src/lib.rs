@@ -57,6 +57,17 @@
 //! | date, time, date and time, instant | TEXT in the form above or ISO 8601; an instant with any offset, without one as UTC. Never a number, which may count seconds, milliseconds or days: convert it in the statement, as `datetime(c, 'unixepoch')` does |
 //! | json, interval, addresses | TEXT |
 
+// Lengths and numbers are checked or converted by `From`; a cast that cannot go wrong says why.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss
+    )
+)]
+
 mod backend;
 mod batch;
 mod bulk;
