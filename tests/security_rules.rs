@@ -48,6 +48,24 @@ fn the_floor_of_dependencies_is_kept() {
     assert!(run.status.success(), "{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
 }
 
+/// Rule 2. clippy, whose warnings fail `scripts/check`, wants a reason for each cast that can lose something.
+#[test]
+fn every_library_has_its_casts_looked_at() {
+    const LINTS: [&str; 4] = ["possible_truncation", "possible_wrap", "precision_loss", "sign_loss"];
+    let members = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
+    let ours = members.filter(|path| path.file_name().unwrap_or_default().to_string_lossy().starts_with("databases-"));
+    let libraries: Vec<_> = ours.chain([root().to_owned()]).map(|path| path.join("src/lib.rs")).collect();
+    assert_eq!(libraries.len(), 6);
+    for library in libraries {
+        let text = std::fs::read_to_string(&library).unwrap();
+        let attribute = text.split("#![cfg_attr(\n    not(test),\n    warn(").nth(1).unwrap_or_default();
+        let attribute = attribute.split(")]").next().unwrap_or_default();
+        for lint in LINTS {
+            assert!(attribute.contains(&format!("clippy::cast_{lint}")), "{}: cast_{lint} is off", library.display());
+        }
+    }
+}
+
 /// The lines of `file` before its tests that put SQL together: a literal that begins as a statement does and has a hole, or
 /// something appended to a text of SQL.
 fn sql_made_in(file: &Path) -> Vec<String> {
