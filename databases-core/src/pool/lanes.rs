@@ -21,7 +21,7 @@ use crate::sql::{StatementClass, Template, Verb};
 /// A run that took longer was slow; a lane whose first statement has been under way for longer takes no more.
 pub(super) const SLOW: Duration = Duration::from_millis(5);
 /// A lane takes no more when what waits on it would, by its pace, take longer.
-const MOST_WORK: Duration = Duration::from_micros(500);
+const MOST_WORK: Duration = Duration::from_millis(1);
 /// A result of more rows is for a connection of its own: while its caller does other things, what is behind it waits.
 const MOST_ROWS: usize = 128;
 /// So many statements may be under way on one connection.

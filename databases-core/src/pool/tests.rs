@@ -201,10 +201,10 @@ async fn a_lane_takes_no_more_than_is_soon_done() {
     let pool = pool_of(&Fake::new(), 1);
     let deep = Sharing { depth: 100, ..READS };
     let mut leases = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..30 {
         leases.push(share(&pool, deep).await.unwrap());
     }
-    // One every 100 µs: what is left now would take longer than half a millisecond.
+    // One every 100 µs: what is left now would take longer than a millisecond.
     for mut lease in leases.drain(..12) {
         tokio::time::advance(Duration::from_micros(100)).await;
         lease.finish();
@@ -212,7 +212,7 @@ async fn a_lane_takes_no_more_than_is_soon_done() {
     let waits = queued(&pool, deep);
     settle_tasks().await;
     assert_eq!(pool.status().waiting, 1);
-    for mut lease in leases.drain(..2) {
+    for mut lease in leases.drain(..8) {
         tokio::time::advance(Duration::from_micros(100)).await;
         lease.finish();
     }
