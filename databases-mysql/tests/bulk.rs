@@ -122,6 +122,23 @@ async fn last_insert_id_is_that_of_the_last_row_that_got_one() {
     }
 }
 
+/// One by one it is the id of the last row that was not there.
+#[tokio::test]
+async fn last_insert_id_behind_an_upsert_of_a_row_that_was_there_is_that_of_another_row() {
+    for url in urls() {
+        let (_pool, conn) = connect(&url).await;
+        conn.execute("DROP TABLE IF EXISTS bulk_there", ()).await.unwrap();
+        let create = "CREATE TABLE bulk_there (id BIGINT AUTO_INCREMENT PRIMARY KEY, n BIGINT UNIQUE, times INT)";
+        conn.execute(create, ()).await.unwrap();
+        let upsert = "INSERT INTO bulk_there (n, times) VALUES (:n, 1) ON DUPLICATE KEY UPDATE times = times + 1";
+        conn.execute_many(upsert, (0..19).map(|n| params! { n: n % 18 })).await.unwrap();
+        let told: i64 = conn.fetch_val("SELECT LAST_INSERT_ID()", ()).await.unwrap();
+        let ids: Vec<(i64,)> = conn.fetch_all("SELECT id FROM bulk_there ORDER BY n", ()).await.unwrap();
+        assert!(ids.contains(&(told,)) && ids.last() != Some(&(told,)), "{told} of {ids:?}");
+        conn.execute("DROP TABLE bulk_there", ()).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_temporary_table_is_not_taken_for_the_one_it_hides() {
     for url in urls() {
