@@ -264,13 +264,15 @@ impl RawExecutor for Pool {
     }
 
     async fn raw_run(&self, mut call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        // They went into a request that was not run at once, and so cannot be copied.
+        let has_params = call.checked.is_none();
         let checked = check(&self.0, self.0.dialect(), Place::Pool, &mut call)?;
         if self.0.options().force_rollback {
             let handle = self.base(Purpose::Statement).await?;
             return Box::pin(handle.run(call, sink)).await;
         }
         breathe().await;
-        let spare = self.spare(&call);
+        let spare = if has_params { self.spare(&call) } else { None };
         let checkout = self.0.checkout_of(&checked.template, call.query.prepared && !self.0.limits_of(&call).are_set());
         let lease = self.0.check_out(Purpose::Statement, checkout).await?;
         match (run_on_lease(lease, checked, call, sink).await, spare) {

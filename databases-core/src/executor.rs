@@ -135,7 +135,8 @@ pub trait Executor: RawExecutor {
     ///
     /// PostgreSQL runs all or none, unless the script has its own BEGIN and COMMIT. SQLite and MySQL run one after the
     /// other and stop at the first error. The error carries the [index](Error::batch_index) of its statement and where that
-    /// [stands](Error::line_col) in the script.
+    /// [stands](Error::line_col) in the script; on MySQL not behind a CALL, EXECUTE or compound statement, whose results
+    /// cannot be told from those of others.
     fn execute_script(&self, script: &str) -> impl Future<Output = Result<()>> + Send {
         async move { self.raw_run_script(script).await }
     }

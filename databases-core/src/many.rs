@@ -32,8 +32,9 @@ struct Texts {
 }
 
 impl Texts {
-    /// Backends bind few rows of other texts ahead.
-    const KEPT: usize = 512;
+    /// More than a backend binds ahead of the row that it is told of: SQLite two chunks of 512 rows, each of which may
+    /// have a text of its own.
+    const KEPT: usize = 2048;
 
     fn push(&mut self, text: &Arc<str>) {
         if self.changes.back().is_none_or(|(_, last)| !Arc::ptr_eq(last, text)) {

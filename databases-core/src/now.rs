@@ -82,6 +82,9 @@ pub(crate) fn run_at_once(inner: &Arc<Inner>, call: &mut Call<'_>, sink: &mut dy
             slot.ended_at(ended.into());
             Done { result: Ok(result), rest: turn_is_over.then(|| Rest::new(inner)) }
         }
-        Err(error) => Done { result: Err(error.located(&request.template, &request.sql)), rest: None },
+        // How long it took is not told, and whoever tries until it works must let those run who could make it work.
+        Err(error) => {
+            Done { result: Err(error.located(&request.template, &request.sql)), rest: Some(Rest::new(inner)) }
+        }
     })
 }

@@ -81,11 +81,17 @@ pub(crate) fn connect(error: mysql_async::Error, at: &str) -> Error {
         mysql_async::Error::Server(server) => {
             let error = from_server(&server, About::default());
             let kind = match server.code {
-                // In a handshake 1044 and 1045 are logins, and whatever else the server says is why it takes no session.
-                1044 | 1045 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151 => ErrorKind::Authentication,
+                // The login was in order, and the database is not this user's.
+                1044 => ErrorKind::PermissionDenied,
+                // In a handshake 1045 is the login, and whatever else the server says is why it takes no session.
+                1045 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151 => ErrorKind::Authentication,
                 _ => ErrorKind::Connect,
             };
-            let error = error.with_kind(kind).with_effect(Effect::NotSent);
+            let mut error = error.with_kind(kind).with_effect(Effect::NotSent);
+            if kind == ErrorKind::PermissionDenied {
+                error =
+                    error.with_hint("the login itself worked: the user lacks a GRANT, or another database was meant");
+            }
             // It has too many connections, or is stopping.
             if matches!(server.code, 1040 | 1053 | 1203) { error.with_passing() } else { error }
         }
@@ -258,6 +264,9 @@ fn text(kind: ErrorKind, server: &ServerError, said: &Said) -> String {
         },
         ErrorKind::UndefinedFunction => named("no such function", &said.key),
         ErrorKind::Authentication => "the server refused the login".to_owned(),
+        ErrorKind::PermissionDenied if server.code == 1044 => {
+            "permission denied: the user has no right on the database".to_owned()
+        }
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
         ErrorKind::Deadlock => "the server broke a deadlock by ending this transaction".to_owned(),
         ErrorKind::SerializationFailure => "a row changed since this transaction read it".to_owned(),
@@ -585,7 +594,10 @@ mod tests {
             mysql_async::Error::Server(ServerError { code, message: "Access denied".into(), state: "28000".into() })
         };
         assert_eq!(connect(server(1045), "h:1").kind(), ErrorKind::Authentication);
-        assert_eq!(connect(server(1044), "h:1").kind(), ErrorKind::Authentication);
+        let denied = connect(server(1044), "h:1");
+        assert_eq!((denied.kind(), denied.effect()), (ErrorKind::PermissionDenied, Effect::NotSent));
+        assert!(denied.to_string().contains("no right on the database"), "{denied}");
+        assert!(denied.hint().is_some_and(|hint| hint.contains("the login itself worked")), "{denied:?}");
         assert_eq!(connect(server(1040), "h:1").kind(), ErrorKind::Connect);
         assert_eq!(statement(server(1044)).kind(), ErrorKind::PermissionDenied);
         assert_eq!(statement(server(1142)).kind(), ErrorKind::PermissionDenied);

@@ -10,7 +10,7 @@ mod many;
 use std::sync::Arc;
 
 use databases_core::backend::{ExecResult, Request, ServerInfo, placeholder_mismatch};
-use databases_core::sql::{StatementClass, Template, Verb};
+use databases_core::sql::{Dialect, StatementClass, Template, Verb, split_script};
 use databases_core::{Effect, Error, ErrorKind, Result, RowBatch};
 use mysql_async::prelude::{Protocol, Queryable};
 use mysql_async::{Conn, Params, QueryResult, Statement, Value};
@@ -20,7 +20,7 @@ use crate::cache::{Prepared, StatementCache, shield};
 use crate::keys::{Keys, Target};
 use crate::options::{Options, ZeroDates};
 use crate::shared::Shared;
-use crate::text::{hides_id, inserted_table, may_begin, names_sql_mode};
+use crate::text::{gives_one_result, hides_id, inserted_table, may_begin, names_sql_mode};
 use crate::{error, packet, types};
 
 /// Sets the session up and tells what it is, in one round trip. Every word is ours.
@@ -424,7 +424,9 @@ impl Session {
             // A script may do anything to the session.
             Ok(()) => self.refresh().await,
             Err(fault) => {
-                let error = self.fail(fault, true, None).await.with_batch_index(done);
+                let error = self.fail(fault, true, None).await;
+                let is_told = counts_statements(sql, self.shared.dialect(), done);
+                let error = if is_told { error.with_batch_index(done) } else { error };
                 if !self.shared.is_broken() && names_sql_mode(sql) {
                     self.refresh().await?;
                 }
@@ -530,6 +532,13 @@ async fn read<P: Protocol>(
     // The error of a later result comes here.
     result.drop_result().await?;
     Ok(Answer { rows, counted })
+}
+
+/// Whether `results` that came from a script are those of as many statements, so that the next one failed. What calls
+/// others gives any number of them.
+fn counts_statements(script: &str, dialect: Dialect, results: usize) -> bool {
+    split_script(script, dialect)
+        .is_ok_and(|statements| statements.iter().take(results).all(|one| gives_one_result(one)))
 }
 
 /// A copy of values for a second attempt, which is hardly ever made: large ones are not copied for it.

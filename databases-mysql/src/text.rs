@@ -1,6 +1,6 @@
 //! What the text of a statement tells of its answer.
 
-use databases_core::sql::{StatementClass, Template, Verb};
+use databases_core::sql::{ScriptStatement, StatementClass, Template, Verb};
 
 use crate::keys::Target;
 
@@ -19,6 +19,15 @@ pub(crate) fn may_begin(template: &Template) -> bool {
     let class = template.class();
     template.verb() == Verb::Call
         || !matches!(class, StatementClass::Read | StatementClass::Write | StatementClass::Ddl)
+}
+
+/// Whether a statement of a script gives one result: not what calls others, as CALL, EXECUTE and compound statements do.
+pub(crate) fn gives_one_result(statement: &ScriptStatement<'_>) -> bool {
+    match statement.class {
+        StatementClass::Read | StatementClass::Write | StatementClass::Ddl | StatementClass::TxControl => true,
+        StatementClass::Session => !contains(statement.sql, b"execute"),
+        _ => false,
+    }
 }
 
 pub(crate) fn names_sql_mode(sql: &str) -> bool {

@@ -89,6 +89,56 @@ async fn ids_are_those_of_one_by_one() {
     }
 }
 
+/// The id that the server tells in SQL afterwards, where several rows in one statement would leave the first of theirs.
+#[tokio::test]
+async fn last_insert_id_is_that_of_the_last_row_that_got_one() {
+    for url in urls() {
+        let (_pool, conn) = connect(&url).await;
+        let given: [fn(i64) -> Option<i64>; 3] = [
+            |_| None,
+            |n| (n == 19).then_some(50_000),
+            // From the middle of a statement of as many rows as there can be on.
+            |n| (n >= 1_000).then_some(n + 50_000),
+        ];
+        let insert = "INSERT INTO bulk_last (id, n) VALUES (:id, :n)";
+        let by_itself = "INSERT INTO bulk_last (n) VALUES (:n)";
+        let cases = given.map(|given| (insert, given)).into_iter().chain([(by_itself, given[0])]);
+        for ((insert, given), count) in cases.flat_map(|case| [9, 20, 1_030].map(|count| (case, count))) {
+            conn.execute("DROP TABLE IF EXISTS bulk_last", ()).await.unwrap();
+            let create = "CREATE TABLE bulk_last (id BIGINT AUTO_INCREMENT PRIMARY KEY, n BIGINT)";
+            conn.execute(create, ()).await.unwrap();
+            let rows = (0..count).map(|n| {
+                let params = Params::new().with("n", n);
+                if insert == by_itself { params } else { params.with("id", given(n)) }
+            });
+            assert_eq!(conn.execute_many(insert, rows).await.unwrap(), u64::try_from(count).unwrap());
+            let told: i64 = conn.fetch_val("SELECT LAST_INSERT_ID()", ()).await.unwrap();
+            let last = (0..count).rev().find(|n| given(*n).is_none()).unwrap();
+            let sql = "SELECT id FROM bulk_last WHERE n = :last";
+            let id: i64 = conn.fetch_val(sql, params! { last }).await.unwrap();
+            assert_eq!(told, id, "{insert}, {count} rows");
+        }
+        conn.execute("DROP TABLE bulk_last", ()).await.unwrap();
+    }
+}
+
+/// One by one it is the id of the last row that was not there.
+#[tokio::test]
+async fn last_insert_id_behind_an_upsert_of_a_row_that_was_there_is_that_of_another_row() {
+    for url in urls() {
+        let (_pool, conn) = connect(&url).await;
+        conn.execute("DROP TABLE IF EXISTS bulk_there", ()).await.unwrap();
+        let create = "CREATE TABLE bulk_there (id BIGINT AUTO_INCREMENT PRIMARY KEY, n BIGINT UNIQUE, times INT)";
+        conn.execute(create, ()).await.unwrap();
+        let upsert = "INSERT INTO bulk_there (n, times) VALUES (:n, 1) ON DUPLICATE KEY UPDATE times = times + 1";
+        conn.execute_many(upsert, (0..19).map(|n| params! { n: n % 18 })).await.unwrap();
+        let told: i64 = conn.fetch_val("SELECT LAST_INSERT_ID()", ()).await.unwrap();
+        let ids: Vec<(i64,)> = conn.fetch_all("SELECT id FROM bulk_there ORDER BY n", ()).await.unwrap();
+        assert!(ids.contains(&(told,)) && ids.last() != Some(&(told,)), "{told} of {ids:?}");
+        conn.execute("DROP TABLE bulk_there", ()).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_temporary_table_is_not_taken_for_the_one_it_hides() {
     for url in urls() {

@@ -407,6 +407,19 @@ async fn what_the_server_is_and_who_may_come_in() {
 }
 
 #[tokio::test]
+async fn a_user_without_a_right_on_the_database_is_told_so() {
+    let Some(url) = url() else { return };
+    let conn = connect_to(&url).await.unwrap();
+    let create = "CREATE USER 'no_rights'@'%' IDENTIFIED BY 'a password'";
+    setup(&conn, &["DROP USER IF EXISTS 'no_rights'@'%'", create]).await;
+    let theirs = url.with_username("no_rights").unwrap().with_password("a password").unwrap();
+    let error = connect_to(&theirs).await.unwrap_err();
+    setup(&conn, &["DROP USER 'no_rights'@'%'"]).await;
+    assert_eq!((error.kind(), error.code()), (ErrorKind::PermissionDenied, Some("1044")), "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.starts_with("the login itself worked")), "{error:?}");
+}
+
+#[tokio::test]
 async fn an_unused_batch_and_many_rows() {
     let Some(conn) = connect().await else { return };
     setup(&conn, &["CREATE TEMPORARY TABLE m (id INT PRIMARY KEY, t VARCHAR(10))"]).await;
@@ -440,6 +453,32 @@ async fn scripts_run_to_the_first_error() {
     assert_eq!(conn.status(), Status::InTransaction);
     assert!(conn.run_script("SELECT 1; COMMIT; SELECT nope").await.is_err());
     assert_eq!(conn.status(), Status::Idle);
+}
+
+#[tokio::test]
+async fn a_script_blames_no_statement_behind_one_of_any_number_of_results() {
+    let Some(conn) = connect().await else { return };
+    let create = "CREATE PROCEDURE several_results() BEGIN SELECT 1; SELECT 2; END";
+    setup(&conn, &["DROP PROCEDURE IF EXISTS several_results", create]).await;
+    let prepare = "PREPARE p FROM 'CALL several_results()'; EXECUTE p";
+    let mut scripts = vec![
+        ("CALL several_results(); SELECT nope; SELECT 3".to_owned(), None),
+        ("SELECT 1; SELECT nope; CALL several_results()".to_owned(), Some(1)),
+        ("SELECT 1; CALL no_procedure(); SELECT 2".to_owned(), Some(1)),
+        (format!("{prepare}; SELECT nope"), None),
+    ];
+    if conn.server_info().await.unwrap().product == "MariaDB" {
+        scripts.extend([
+            ("BEGIN NOT ATOMIC SELECT 1; SELECT 2; END; SELECT nope".to_owned(), None),
+            ("IF 1 THEN SELECT 1; SELECT 2; END IF; SELECT nope".to_owned(), None),
+            ("EXECUTE IMMEDIATE 'CALL several_results()'; SELECT nope".to_owned(), None),
+        ]);
+    }
+    for (script, index) in scripts {
+        let error = conn.run_script(&script).await.unwrap_err();
+        assert_eq!(error.batch_index(), index, "{script}: {error:?}");
+    }
+    setup(&conn, &["DROP PROCEDURE several_results"]).await;
 }
 
 #[tokio::test]

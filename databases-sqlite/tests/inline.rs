@@ -3,7 +3,7 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{TempDir, on_both};
@@ -111,6 +111,45 @@ fn nobody_waits_for_the_reads_of_others() {
     on_both(|| async {
         let dir = TempDir::new();
         reads_of_every_kind(&dir.url("?synchronous=off")).await;
+    });
+}
+
+/// How often another task has its turn beside 1,000 reads that fail.
+async fn turns_beside_failing_reads(reader: &impl Executor) -> usize {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let other = tokio::spawn({
+        let turns = Arc::clone(&turns);
+        async move {
+            loop {
+                turns.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let sql = "SELECT result FROM jobs WHERE id = 1";
+    // So that it is known to be short.
+    for _ in 0..100 {
+        reader.fetch_val::<Option<String>>(sql, ()).await.unwrap();
+    }
+    let before = turns.load(Ordering::Relaxed);
+    for _ in 0..1_000 {
+        reader.fetch_val::<String>(sql, ()).await.unwrap_err();
+    }
+    other.abort();
+    turns.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn reads_that_fail_let_others_run() {
+    on_both(|| async {
+        let db = in_memory();
+        db.execute("CREATE TABLE jobs (id INTEGER PRIMARY KEY, result TEXT)", ()).await.unwrap();
+        db.execute("INSERT INTO jobs VALUES (1, NULL)", ()).await.unwrap();
+        let turns = turns_beside_failing_reads(&db).await;
+        assert!(turns > 500, "{turns} turns beside 1,000 reads on the pool");
+        let conn = db.acquire().await.unwrap();
+        let turns = turns_beside_failing_reads(&conn).await;
+        assert!(turns > 500, "{turns} turns beside 1,000 reads on a connection");
     });
 }
 

@@ -4,10 +4,57 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Collect, FromIter, TempDir, connect, connector, on_both, request};
+use common::{Collect, FromIter, TempDir, connect, connect_to, connector, connector_with, on_both, request};
 use databases_core::backend::{Flow, RowSink, Status};
 use databases_core::types::{Date, DateTime, Decimal, Time, Timestamp, Uuid};
-use databases_core::{Effect, Error, ErrorKind, Result, RowBatch, TransactionOptions, ValueRef, params};
+use databases_core::{
+    Effect, Error, ErrorKind, Executor, Pool, PoolConfig, PoolOptions, Result, RowBatch, TransactionOptions, ValueRef,
+    params,
+};
+use databases_sqlite::Sqlite;
+
+#[test]
+fn a_table_that_was_made_anew_has_its_own_columns() {
+    on_both(|| async {
+        let dir = TempDir::new();
+        let mut pool = PoolOptions::default();
+        pool.statement_cache_size = 2;
+        let open = async || connect_to(&*connector_with(&dir.url(""), &pool).unwrap()).await.unwrap();
+        let (reader, other) = (open().await, open().await);
+        other.exec("CREATE TABLE t (id INTEGER, a TEXT, b TEXT)").await.unwrap();
+        other.exec("INSERT INTO t VALUES (1, 'a', 'b')").await.unwrap();
+        assert_eq!(reader.rows("SELECT * FROM t").await.unwrap()[0].get::<String>("a").unwrap(), "a");
+        other.exec("DROP TABLE t").await.unwrap();
+        other.exec("CREATE TABLE t (id INTEGER, b TEXT, a TEXT)").await.unwrap();
+        other.exec("INSERT INTO t VALUES (1, 'b', 'a')").await.unwrap();
+        // The statement is forgotten, though not what was learnt of its text.
+        for sql in ["DELETE FROM t WHERE id = 7", "DELETE FROM t WHERE id = 8"] {
+            reader.run_many(&mut FromIter(std::iter::once(Ok(request(sql, params! {}))))).await.unwrap();
+        }
+        let rows = reader.rows("SELECT * FROM t").await.unwrap();
+        assert_eq!(
+            (rows[0].get::<String>("a").unwrap(), rows[0].get::<String>("b").unwrap()),
+            ("a".into(), "b".into())
+        );
+    });
+}
+
+#[test]
+fn an_error_far_behind_the_rows_that_were_bound_names_its_parameter() {
+    on_both(|| async {
+        let url = "sqlite::memory:".parse().unwrap();
+        let db = Pool::new(PoolConfig::from_url(&Sqlite, &url, |_| ()).unwrap()).unwrap();
+        db.execute("CREATE TABLE t (id INTEGER, n INTEGER)", ()).await.unwrap();
+        // Each row has another text than the one before it, and more than the database takes is bound by then.
+        let rows = (0..2_000u64).map(|row| {
+            let ids: Vec<u64> = (0..=row % 7).collect();
+            params! { ids, number: if row == 3 { u64::MAX } else { row } }
+        });
+        let error = db.execute_many("DELETE FROM t WHERE id IN (:ids) AND n = :number", rows).await.unwrap_err();
+        assert_eq!((error.kind(), error.batch_index()), (ErrorKind::Encode, Some(3)), "{error:?}");
+        assert!(error.to_string().starts_with("parameter `number`: "), "{error}");
+    });
+}
 
 #[test]
 fn values_come_back_as_they_went() {

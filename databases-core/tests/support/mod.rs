@@ -225,6 +225,12 @@ impl Fake {
         self
     }
 
+    /// Short reads are tried at once; none is done.
+    pub(crate) fn runs_at_once(self) -> Self {
+        self.script().capabilities.runs_at_once = true;
+        self
+    }
+
     pub(crate) fn notices_close(self, on: bool) -> Self {
         self.script().capabilities.notices_close = on;
         self

@@ -1,11 +1,13 @@
 //! Many executions of one statement: several rows in one INSERT where that means the same, else one by one.
 //!
 //! The server takes the rows of one INSERT in turn, with their triggers and foreign keys, so it means the same as one
-//! INSERT for each but for three things, which are looked after here:
+//! INSERT for each but for four things, which are looked after here:
 //!
 //! - Without strict mode, or beyond the first row into a table that knows no transactions, values are bent to fit where
 //!   a single row is an error.
 //! - Ids are taken for all rows before the first, so rows that bring their id are not mixed with rows that want one.
+//! - `LAST_INSERT_ID()` is then the id of the first of the rows, so the last row that wants an id goes alone. (Where that
+//!   row of an upsert is there already, it stays the first id of a statement before it.)
 //! - An error is about the whole statement. InnoDB has undone it then, and its rows run again one by one to find the one
 //!   that it is about.
 //!
@@ -45,7 +47,9 @@ struct Pending {
 /// How one INSERT is sent for several rows.
 struct Bulk<'a> {
     row: &'a InsertRow,
-    /// The parameter of the AUTO_INCREMENT column.
+    /// Whether the table has an AUTO_INCREMENT column.
+    has_ids: bool,
+    /// The parameter of that column.
     counted: Option<usize>,
     most_rows: usize,
     texts: HashMap<usize, Arc<str>>,
@@ -89,7 +93,7 @@ impl Session {
         let most_bytes = (self.max_packet / 2).min(MOST_BYTES);
         let texts = usize::try_from(most_bytes).unwrap_or(usize::MAX).saturating_sub(row.sql().len()) / row.row_bytes();
         let most_rows = (MOST_PARAMETERS / row.parameters()).min(texts).clamp(1, MOST_ROWS);
-        let mut bulk = Bulk { row, counted: None, most_rows, texts: HashMap::new() };
+        let mut bulk = Bulk { row, has_ids: false, counted: None, most_rows, texts: HashMap::new() };
         let (mut affected, mut is_plain) = (0, None);
         let mut next = Ok(Some(first));
         loop {
@@ -120,7 +124,8 @@ impl Session {
                 is_plain = Some(self.is_plain(&template, &mut bulk).await?);
             }
             affected += if is_plain == Some(true) && rows > FEW_ROWS {
-                self.send_pending(&mut bulk, &template, prepared, pending, index).await?
+                let last_id = bulk.last_id(&pending.rows, &next).map(|last| index + last);
+                self.send_pending(&mut bulk, &template, prepared, pending, index, last_id).await?
             } else {
                 self.one_by_one(&bulk, &template, prepared, pending.rows, index).await?
             };
@@ -132,6 +137,7 @@ impl Session {
         }
     }
 
+    /// Sends rows, many in a statement but for that of the index `last_id`.
     async fn send_pending(
         &mut self,
         bulk: &mut Bulk<'_>,
@@ -139,6 +145,7 @@ impl Session {
         prepared: bool,
         pending: Pending,
         mut index: usize,
+        last_id: Option<usize>,
     ) -> Result<u64> {
         let mut affected = 0;
         let mut rows = pending.rows.into_iter().peekable();
@@ -149,7 +156,9 @@ impl Session {
                 alike.push(row);
             }
             while !alike.is_empty() {
-                let count = if alike.len() >= bulk.most_rows { bulk.most_rows } else { 1 << alike.len().ilog2() };
+                let ends_alone = last_id == Some(index + alike.len() - 1) && alike.len() > 1;
+                let together = alike.len() - usize::from(ends_alone);
+                let count = if together >= bulk.most_rows { bulk.most_rows } else { 1 << together.ilog2() };
                 let rest = alike.split_off(count);
                 affected += self.send_rows(bulk, template, prepared, alike, index).await?;
                 index += count;
@@ -217,6 +226,7 @@ impl Session {
             }
         };
         let Some(table) = table else { return Ok(false) };
+        bulk.has_ids = table.counted.is_some();
         let place = table.counted.and_then(|(name, index)| match bulk.row.columns() {
             Some(mut columns) => columns.position(|column| unquoted(column).eq_ignore_ascii_case(&name)),
             None => Some(index),
@@ -280,6 +290,17 @@ struct Done {
 }
 
 impl Bulk<'_> {
+    /// The index of the last row that wants an id, unless the `next` one wants one too.
+    fn last_id(&self, rows: &[Vec<Value>], next: &Result<Option<Request>>) -> Option<usize> {
+        let goes_on = match next {
+            Ok(Some(next)) if same(self.row.sql(), &next.sql) => {
+                self.counted.is_none_or(|index| next.args.get(index).is_some_and(|arg| arg.value.is_null()))
+            }
+            _ => false,
+        };
+        if !self.has_ids || goes_on { None } else { rows.iter().rposition(|row| !self.brings_id(row)) }
+    }
+
     /// Whether a row says which id it gets.
     fn brings_id(&self, row: &[Value]) -> bool {
         match self.counted.and_then(|index| row.get(index)) {
