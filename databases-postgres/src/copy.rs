@@ -14,6 +14,7 @@ use tokio_postgres::{Client, CopyInSink, Statement};
 
 use crate::connection::PgConnection;
 use crate::encode::{Param, put_row};
+use crate::error::is_io;
 use crate::session::{Op, Reason, Session};
 
 /// How much is sent at once.
@@ -153,7 +154,16 @@ impl Copy {
 
     /// Ends the COPY and gives what the server says of it.
     async fn end(&mut self) -> Result<u64> {
-        let ended = match self.sink.as_mut().finish().await {
+        let mut ended = self.sink.as_mut().finish().await;
+        if ended.is_ok() {
+            // The sink ends at CommandComplete, and a COPY by itself is committed behind that: asked again, it tells the error of
+            // the commit, or that ReadyForQuery is not what it expects.
+            ended = match self.sink.as_mut().finish().await {
+                Err(error) if error.as_db_error().is_some() || error.is_closed() || is_io(&error) => Err(error),
+                _ => ended,
+            };
+        }
+        let ended = match ended {
             Ok(rows) => Ok(rows),
             Err(error) => Err(self.session.fail(error, Some(&self.sql)).await),
         };

@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::time::Duration;
+
 use databases_core::url::DatabaseUrl;
-use databases_core::{ErrorKind, Executor, Params, Pool, PoolConfig, Value, params};
+use databases_core::{Effect, ErrorKind, Executor, Params, Pool, PoolConfig, Value, params};
 use databases_postgres::Postgres;
 
 async fn pool(url: &str, table: &str, columns: &str) -> Pool {
@@ -148,6 +150,21 @@ async fn copied_rows_are_pulled_as_they_are_sent_and_a_timeout_stops_them() {
     let db = pool(&url, "copy_endless", "id int").await;
     let rows = (0..).map(|id: i32| params! { id: id % 1_000 });
     let copying = db.copy_rows("copy_endless", ["id"], rows);
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), copying).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(200), copying).await.is_err());
     assert_eq!(count(&db, "copy_endless").await, 0);
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_at_its_commit_is_told() {
+    let url = server!();
+    let db = pool(&url, "copy_deferred", "id int UNIQUE DEFERRABLE INITIALLY DEFERRED").await;
+    let pid: i32 = db.fetch_val("SELECT pg_backend_pid()", ()).await.unwrap();
+    let error = db.copy_rows("copy_deferred", ["id"], [1, 2, 1].map(|id| params! { id })).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::UniqueViolation, Effect::RolledBack), "{error:?}");
+    let mut copy = db.copy_in("COPY copy_deferred FROM STDIN").await.unwrap();
+    copy.send("3\n3\n").await.unwrap();
+    assert_eq!(copy.finish().await.unwrap_err().kind(), ErrorKind::UniqueViolation);
+    assert_eq!(count(&db, "copy_deferred").await, 0);
+    assert_eq!(db.copy_rows("copy_deferred", ["id"], [params! { id: 4 }]).await.unwrap(), 1);
+    assert_eq!(db.fetch_val::<i32>("SELECT pg_backend_pid()", ()).await.unwrap(), pid);
 }
