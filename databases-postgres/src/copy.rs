@@ -76,8 +76,9 @@ pub(crate) async fn copy_rows(
     CopyTarget { table, columns, .. }: &CopyTarget,
     rows: &mut dyn CopyRows,
 ) -> Result<u64> {
-    // Only prepared, for the types of its columns: that asks for no right to read them.
-    let types = connection.prepare(&format!("SELECT {columns} FROM {table}").into(), &[], true).await?;
+    // Only prepared, for the types of its columns: that asks for no right to read them. Not kept, since a column may get another
+    // type and a name mean another table, and the server would read the bytes as something else.
+    let types = connection.prepare(&format!("SELECT {columns} FROM {table}").into(), &[], false).await?;
     let codecs = &connection.codecs;
     let params: Vec<Param> =
         types.statement.columns().iter().map(|column| Param::new(column.type_(), codecs)).collect();

@@ -168,3 +168,20 @@ async fn a_copy_that_fails_at_its_commit_is_told() {
     assert_eq!(db.copy_rows("copy_deferred", ["id"], [params! { id: 4 }]).await.unwrap(), 1);
     assert_eq!(db.fetch_val::<i32>("SELECT pg_backend_pid()", ()).await.unwrap(), pid);
 }
+
+#[tokio::test]
+async fn columns_that_got_another_type_are_copied_in_it() {
+    let url = server!();
+    let db = pool(&url, "copy_altered", "n int8").await;
+    let other = pool(&url, "copy_altered_not", "n int8").await;
+    let row = || [params! { n: 2 }];
+    db.copy_rows("copy_altered", ["n"], row()).await.unwrap();
+    // As many bytes, read as something else.
+    other.execute("ALTER TABLE copy_altered ALTER n TYPE float8", ()).await.unwrap();
+    db.copy_rows("copy_altered", ["n"], row()).await.unwrap();
+    let found: Vec<(f64,)> = db.fetch_all("SELECT n FROM copy_altered", ()).await.unwrap();
+    assert_eq!(found, [(2.0,), (2.0,)]);
+    let conn = db.acquire().await.unwrap();
+    conn.execute("CREATE TEMPORARY TABLE copy_altered (n timestamptz)", ()).await.unwrap();
+    assert_eq!(conn.copy_rows("copy_altered", ["n"], row()).await.unwrap_err().kind(), ErrorKind::Encode);
+}
