@@ -64,14 +64,16 @@ impl Session {
         if self.guard.is_closed() {
             return Status::Broken;
         }
-        // In this order: a dropped call counts as abandoned before it stops counting as under way.
+        // In this order: BEGIN waits until it is queued by a call that is under way, and a dropped call counts as abandoned before
+        // it stops counting as under way.
+        let begin_waits = self.opening.waits();
         let busy = self.ops.load(SeqCst) > 0
             || self.preparing.load(SeqCst) > 0
             || self.abandoned.load(SeqCst) != self.settled.load(SeqCst)
             || self.guard.is_working();
         match self.guard.transaction_status() {
             _ if busy => Status::Busy,
-            b'I' if !self.opening.waits() => Status::Idle,
+            b'I' if !begin_waits => Status::Idle,
             b'I' | b'T' if self.opening.has_failed() => Status::Failed,
             b'I' | b'T' => Status::InTransaction,
             b'E' => Status::Failed,
