@@ -185,3 +185,18 @@ async fn columns_that_got_another_type_are_copied_in_it() {
     conn.execute("CREATE TEMPORARY TABLE copy_altered (n timestamptz)", ()).await.unwrap();
     assert_eq!(conn.copy_rows("copy_altered", ["n"], row()).await.unwrap_err().kind(), ErrorKind::Encode);
 }
+
+#[tokio::test]
+async fn a_copy_that_is_dropped_at_its_end_dooms_its_transaction() {
+    let url = server!();
+    let db = pool(&url, "copy_ending", "id int").await;
+    let tx = db.begin().await.unwrap();
+    let mut copy = tx.copy_in("COPY copy_ending FROM STDIN").await.unwrap();
+    copy.send("1\n").await.unwrap();
+    // One poll: enough to tell the server that this was all.
+    assert!(tokio::time::timeout(Duration::ZERO, copy.finish()).await.is_err());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(tx.execute("SELECT 1", ()).await.unwrap_err().kind(), ErrorKind::TransactionEnded);
+    assert!(tx.commit().await.is_err());
+    assert_eq!(count(&db, "copy_ending").await, 0);
+}
