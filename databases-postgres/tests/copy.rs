@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use databases_core::conformance::proxy::{Mode, Protocol, Proxy};
 use databases_core::url::DatabaseUrl;
 use databases_core::{Effect, ErrorKind, Executor, Params, Pool, PoolConfig, Value, params};
 use databases_postgres::Postgres;
@@ -194,9 +195,55 @@ async fn a_copy_that_is_dropped_at_its_end_dooms_its_transaction() {
     let mut copy = tx.copy_in("COPY copy_ending FROM STDIN").await.unwrap();
     copy.send("1\n").await.unwrap();
     // One poll: enough to tell the server that this was all.
-    assert!(tokio::time::timeout(Duration::ZERO, copy.finish()).await.is_err());
+    tokio::select! {
+        biased;
+        copied = copy.finish() => panic!("without an answer of the server: {copied:?}"),
+        () = std::future::ready(()) => {}
+    }
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(tx.execute("SELECT 1", ()).await.unwrap_err().kind(), ErrorKind::TransactionEnded);
     assert!(tx.commit().await.is_err());
     assert_eq!(count(&db, "copy_ending").await, 0);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_dropped_before_it_starts_costs_its_connection() {
+    let url = server!();
+    let other = pool(&url, "copy_locked", "id int").await;
+    let parsed: DatabaseUrl = url.parse().unwrap();
+    let proxy = Proxy::start(&parsed, Protocol::Postgres).await.unwrap();
+    let db = pool(&proxy.url(&parsed).unwrap().expose(), "copy_locked_not", "id int").await;
+    // A ReadyForQuery at a time.
+    proxy.set(Mode::Drip { bytes: 6, every: Duration::from_millis(1) });
+    let wait = Duration::from_millis(100);
+    let pid = "SELECT pg_backend_pid()";
+    for acquired in [false, true] {
+        let before: i32 = db.fetch_val(pid, ()).await.unwrap();
+        let lock = other.begin().await.unwrap();
+        lock.execute("LOCK TABLE copy_locked", ()).await.unwrap();
+        if acquired {
+            let conn = db.acquire().await.unwrap();
+            assert!(tokio::time::timeout(wait, conn.copy_in("COPY copy_locked FROM STDIN")).await.is_err());
+            assert_eq!(conn.execute("SELECT 1", ()).await.unwrap_err().kind(), ErrorKind::Disconnected);
+        } else {
+            assert!(tokio::time::timeout(wait, db.copy_in("COPY copy_locked FROM STDIN")).await.is_err());
+        }
+        for n in 0..20_i64 {
+            assert_eq!(db.fetch_val::<i64>("SELECT :n + 0", params! { n }).await.unwrap(), n);
+        }
+        assert_ne!(db.fetch_val::<i32>(pid, ()).await.unwrap(), before);
+        // What waited for the lock was cancelled.
+        let gone = "SELECT count(*) FROM pg_stat_activity WHERE pid = :pid";
+        let mut left = 1;
+        for _ in 0..50 {
+            left = db.fetch_val::<i64>(gone, params! { pid: before }).await.unwrap();
+            if left == 0 {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+        }
+        assert_eq!(left, 0, "acquired: {acquired}");
+        lock.rollback().await.unwrap();
+    }
+    assert_eq!(count(&other, "copy_locked").await, 0);
 }
