@@ -32,6 +32,8 @@ pub struct CopyIn {
     keep: Option<Transaction>,
     /// How long each step may take.
     timeout: Option<Duration>,
+    /// The server may have been told that this was all, and has not answered: whether rows were copied is not known.
+    finishing: bool,
 }
 
 impl CopyIn {
@@ -61,14 +63,19 @@ impl CopyIn {
     /// # Errors
     ///
     /// What the server reports, for instance of a row that is not one of the table; nothing was copied then.
+    /// [`ErrorKind::StatementTimeout`] if it does not answer within the timeout, when all rows were copied or none; a
+    /// transaction can then only be rolled back.
     ///
     /// # Cancel safety
     ///
     /// After a dropped future all rows were copied or none; in a transaction, which then can only be rolled back, none.
     pub async fn finish(mut self) -> Result<u64> {
         let Some(sink) = self.sink.take() else { return Err(over()) };
+        self.finishing = true;
         let copied = self.in_time(sink.finish()).await;
+        let unanswered = copied.is_none();
         let copied = self.told(copied).await;
+        self.finishing = unanswered;
         self.handle.set_streaming(false);
         match (self.keep.take(), copied) {
             (Some(keep), copied) => settle_savepoint(keep, copied).await,
@@ -99,6 +106,9 @@ impl CopyIn {
 impl Drop for CopyIn {
     fn drop(&mut self) {
         self.sink = None;
+        if self.finishing {
+            self.handle.doom();
+        }
         self.handle.set_streaming(false);
     }
 }
@@ -171,7 +181,7 @@ impl Handle {
         let call = Call::new(self.session.conn.dialect(), query, ())?;
         let (in_flight, request, timeout) = self.prepare(call).await?;
         self.set_streaming(true);
-        let mut copy = CopyIn { sink: None, handle: self.clone(), keep: None, timeout };
+        let mut copy = CopyIn { sink: None, handle: self.clone(), keep: None, timeout, finishing: false };
         let session = &self.session;
         let (template, native) = (request.template.clone(), request.sql.clone());
         let bounds = Bounds::of(self, &template, timeout);

@@ -404,6 +404,14 @@ impl Handle {
         }
     }
 
+    /// A call was given up, and what became of it is not known: a transaction can only be rolled back.
+    pub(crate) fn doom(&self) {
+        let mut state = self.session.lock();
+        if self.in_transaction() && state.levels.get(self.level).is_some_and(|level| level.id == self.id) {
+            state.abandon(self.level);
+        }
+    }
+
     pub(crate) fn set_streaming(&self, streaming: bool) {
         self.set(|level| level.streaming = streaming);
     }

@@ -92,7 +92,7 @@ impl PgConnection {
             Ok(client) => client,
             Err(_) => self.client.read().await,
         };
-        if self.session.guard.is_closed() {
+        if self.session.is_over() {
             return Err(self.session.gone());
         }
         RwLockReadGuard::try_map(client, Option::as_ref).map_err(|_| self.session.gone())
@@ -100,7 +100,7 @@ impl PgConnection {
 
     pub(crate) async fn client_owned(&self) -> Result<OwnedRwLockReadGuard<Option<Client>, Client>> {
         let client = self.client.clone().read_owned().await;
-        if self.session.guard.is_closed() {
+        if self.session.is_over() {
             return Err(self.session.gone());
         }
         OwnedRwLockReadGuard::try_map(client, Option::as_ref).map_err(|_| self.session.gone())
@@ -108,7 +108,7 @@ impl PgConnection {
 
     async fn client_alone(&self) -> Result<RwLockWriteGuard<'_, Option<Client>>> {
         let client = self.client.write().await;
-        if self.session.guard.is_closed() || client.is_none() {
+        if self.session.is_over() || client.is_none() {
             return Err(self.session.gone());
         }
         Ok(client)
@@ -396,6 +396,10 @@ impl BackendConnection for PgConnection {
     async fn settle(&self) {
         if matches!(self.status(), Status::Idle | Status::InTransaction | Status::Failed) {
             return;
+        }
+        if self.session.is_out_of_step() {
+            _ = self.cancel.send().await;
+            return self.session.kill();
         }
         let mut cancelled = false;
         let mut pause = CANCEL_AFTER;

@@ -14,7 +14,8 @@ use tokio_postgres::{Client, CopyInSink, Statement};
 
 use crate::connection::PgConnection;
 use crate::encode::{Param, put_row};
-use crate::session::{Op, Reason, Session};
+use crate::error::is_io;
+use crate::session::{Op, Session};
 
 /// How much is sent at once.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -75,8 +76,9 @@ pub(crate) async fn copy_rows(
     CopyTarget { table, columns, .. }: &CopyTarget,
     rows: &mut dyn CopyRows,
 ) -> Result<u64> {
-    // Only prepared, for the types of its columns: that asks for no right to read them.
-    let types = connection.prepare(&format!("SELECT {columns} FROM {table}").into(), &[], true).await?;
+    // Only prepared, for the types of its columns: that asks for no right to read them. Not kept, since a column may get another
+    // type and a name mean another table, and the server would read the bytes as something else.
+    let types = connection.prepare(&format!("SELECT {columns} FROM {table}").into(), &[], false).await?;
     let codecs = &connection.codecs;
     let params: Vec<Param> =
         types.statement.columns().iter().map(|column| Param::new(column.type_(), codecs)).collect();
@@ -129,19 +131,19 @@ impl Copy {
         let session = connection.session.clone();
         let mut op = session.op();
         op.sending();
+        let mut starting = Starting { session: session.clone(), op: Some(op) };
         match client.copy_in(&statement).await {
             Ok(sink) => {
-                let (sink, op) = (Box::pin(sink), Some(op));
+                let (sink, op) = (Box::pin(sink), starting.op.take());
                 Ok(Self { sink, op, _client: client, _statement: statement, session, sql })
             }
             Err(error) => {
                 let error = session.fail(error, Some(&sql)).await;
-                // The driver sends the server a CopyFail all the same, whose answer it would take for that of the next
-                // statement (tokio-postgres 0.7.18).
-                let message = "a COPY that the server refuses to start ends its connection".to_owned();
-                session.set_reason(Reason { code: None, message });
+                session.lose_step("a COPY that the server refuses to start ends its connection");
                 session.kill();
-                op.finish();
+                if let Some(op) = starting.op.take() {
+                    op.finish();
+                }
                 Err(error)
             }
         }
@@ -153,7 +155,16 @@ impl Copy {
 
     /// Ends the COPY and gives what the server says of it.
     async fn end(&mut self) -> Result<u64> {
-        let ended = match self.sink.as_mut().finish().await {
+        let mut ended = self.sink.as_mut().finish().await;
+        if ended.is_ok() {
+            // The sink ends at CommandComplete, and a COPY by itself is committed behind that: asked again, it tells the error of
+            // the commit, or that ReadyForQuery is not what it expects.
+            ended = match self.sink.as_mut().finish().await {
+                Err(error) if error.as_db_error().is_some() || error.is_closed() || is_io(&error) => Err(error),
+                _ => ended,
+            };
+        }
+        let ended = match ended {
             Ok(rows) => Ok(rows),
             Err(error) => Err(self.session.fail(error, Some(&self.sql)).await),
         };
@@ -161,6 +172,22 @@ impl Copy {
             op.finish();
         }
         ended
+    }
+}
+
+/// A COPY that the server has not begun. Where it refuses to, the driver sends it a CopyFail all the same and takes the answer
+/// for that of the next statement (tokio-postgres 0.7.18), so one that nobody waits for any more costs the connection.
+struct Starting {
+    session: Arc<Session>,
+    /// None once the answer is known.
+    op: Option<Op>,
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if self.op.is_some() {
+            self.session.lose_step("a COPY that is dropped before the server begins it ends its connection");
+        }
     }
 }
 

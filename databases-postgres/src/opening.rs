@@ -3,12 +3,14 @@
 //! Until then the transaction is open for us and not for the server. What can fail before, preparing, fails outside of it;
 //! that counts as a failure of the transaction all the same, as it would have been one.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use databases_core::{Effect, Error, ErrorKind, Result};
-use futures_util::future::join;
+use futures_util::future::{join, maybe_done};
 use tokio_postgres::Client;
 
 use crate::connection::PgConnection;
@@ -22,13 +24,14 @@ pub(crate) struct Opening {
     waits: AtomicBool,
     /// A statement of the transaction has failed, and the server took it for one outside of it.
     failed: AtomicBool,
+    /// Held while it is queued.
     begin: Mutex<String>,
 }
 
 impl Opening {
     /// Keeps `begin` back.
     pub(crate) fn keep_back(&self, begin: String) {
-        *self.begin.lock().unwrap_or_else(PoisonError::into_inner) = begin;
+        *self.lock() = begin;
         self.failed.store(false, SeqCst);
         self.waits.store(true, SeqCst);
     }
@@ -52,10 +55,25 @@ impl Opening {
         self.waits.swap(false, SeqCst)
     }
 
-    /// The BEGIN to send now.
-    fn take(&self) -> Option<String> {
-        let waits = self.waits() && self.waits.swap(false, SeqCst);
-        waits.then(|| std::mem::take(&mut *self.begin.lock().unwrap_or_else(PoisonError::into_inner)))
+    /// The BEGIN that waits.
+    fn begin(&self) -> Option<String> {
+        self.waits().then(|| self.lock().clone())
+    }
+
+    /// Calls `queue`, which puts BEGIN into the driver's queue, unless somebody else has done so; whether it was called. Until
+    /// BEGIN is there it counts as waiting, so that nobody queues a statement before it.
+    fn send(&self, queue: impl FnOnce()) -> bool {
+        let _begin = self.lock();
+        let waits = self.waits();
+        if waits {
+            queue();
+            self.waits.store(false, SeqCst);
+        }
+        waits
+    }
+
+    fn lock(&self) -> MutexGuard<'_, String> {
+        self.begin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,12 +88,20 @@ impl PgConnection {
         client: &Client,
         work: impl Future<Output = Driver<T>>,
     ) -> Result<Driver<T>> {
-        // From here to the first poll of both nothing else can be sent.
-        let Some(begin) = self.session.opening.take() else { return Ok(work.await) };
-        self.session.guard.expect_begin();
-        // `join` polls in order, and a future of the driver sends when it is first polled.
-        let (begun, done) = join(client.batch_execute(&begin), work).await;
-        match begun {
+        let Some(begin) = self.session.opening.begin() else { return Ok(work.await) };
+        let mut begun = pin!(maybe_done(client.batch_execute(&begin)));
+        let queued = poll_fn(|cx| {
+            Poll::Ready(self.session.opening.send(|| {
+                self.session.guard.expect_begin();
+                // A future of the driver queues what it sends when it is first polled.
+                _ = begun.as_mut().poll(cx);
+            }))
+        });
+        if !queued.await {
+            return Ok(work.await);
+        }
+        let ((), done) = join(begun.as_mut(), work).await;
+        match begun.take_output().expect("a join is over when both are") {
             Ok(()) if !self.session.guard.expects_begin() => Ok(done),
             begun => Err(self.not_begun(begun, done.is_ok()).await),
         }

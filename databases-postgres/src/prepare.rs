@@ -205,7 +205,9 @@ impl PgConnection {
 
     /// Whether a failing prepare would leave everything as it was.
     fn can_recover(&self) -> bool {
-        self.session.outside_transaction() || self.client.try_write().is_ok()
+        // Behind a BEGIN without an answer it would fail the transaction.
+        let outside = self.session.outside_transaction() && !self.session.guard.expects_begin();
+        outside || self.client.try_write().is_ok()
     }
 
     /// Prepares a text of ours, which leaves everything as it was if it fails; `None` if that cannot be had now.

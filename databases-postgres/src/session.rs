@@ -4,7 +4,7 @@
 //! is an [`Op`]: one that is dropped in the middle makes the session [`Status::Busy`] until something that was queued
 //! behind it has been answered.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub(crate) struct Session {
     abandoned: AtomicU64,
     settled: AtomicU64,
     prepared: Notify,
+    /// The driver may take an answer for that of another call.
+    out_of_step: AtomicBool,
     /// Why the connection ended.
     reason: Mutex<Option<Reason>>,
     task: OnceLock<AbortHandle>,
@@ -55,6 +57,7 @@ impl Session {
             abandoned: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             prepared: Notify::new(),
+            out_of_step: AtomicBool::new(false),
             reason: Mutex::new(None),
             task: OnceLock::new(),
         })
@@ -64,14 +67,16 @@ impl Session {
         if self.guard.is_closed() {
             return Status::Broken;
         }
-        // In this order: a dropped call counts as abandoned before it stops counting as under way.
+        // In this order: BEGIN waits until it is queued by a call that is under way, and a dropped call counts as abandoned before
+        // it stops counting as under way.
+        let begin_waits = self.opening.waits();
         let busy = self.ops.load(SeqCst) > 0
             || self.preparing.load(SeqCst) > 0
             || self.abandoned.load(SeqCst) != self.settled.load(SeqCst)
             || self.guard.is_working();
         match self.guard.transaction_status() {
             _ if busy => Status::Busy,
-            b'I' if !self.opening.waits() => Status::Idle,
+            b'I' if !begin_waits => Status::Idle,
             b'I' | b'T' if self.opening.has_failed() => Status::Failed,
             b'I' | b'T' => Status::InTransaction,
             b'E' => Status::Failed,
@@ -118,6 +123,21 @@ impl Session {
     /// Notes that something may be under way that we do not know of.
     pub(crate) fn abandon(&self) {
         self.abandoned.fetch_add(1, SeqCst);
+    }
+
+    /// Notes that the driver may take an answer for that of another call: nothing may be sent any more.
+    pub(crate) fn lose_step(&self, message: &str) {
+        self.set_reason(Reason { code: None, message: message.to_owned() });
+        self.out_of_step.store(true, SeqCst);
+    }
+
+    pub(crate) fn is_out_of_step(&self) -> bool {
+        self.out_of_step.load(SeqCst)
+    }
+
+    /// Whether nothing can be sent any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.guard.is_closed() || self.is_out_of_step()
     }
 
     /// Starts a prepare.

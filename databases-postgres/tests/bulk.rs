@@ -157,6 +157,27 @@ async fn a_table_that_changes_between_two_batches_is_looked_at_again() {
 }
 
 #[tokio::test]
+async fn a_table_that_has_changed_is_not_sent_later_chunks_of_a_batch() {
+    let url = server!();
+    let db = schema(&url, "bulk_chunks").await;
+    db.execute("CREATE TABLE bulk_chunks.t (id int)", ()).await.unwrap();
+    let insert = "INSERT INTO bulk_chunks.t VALUES (:id)";
+    let rows = |count: i32| (0..count).map(|id| params! { id });
+    db.execute_many(insert, rows(30)).await.unwrap();
+    pool(&url)
+        .execute_script(
+            "TRUNCATE bulk_chunks.t; CREATE FUNCTION bulk_chunks.f() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN RETURN NEW; END'; \
+             CREATE TRIGGER g BEFORE INSERT ON bulk_chunks.t FOR EACH ROW EXECUTE FUNCTION bulk_chunks.f()",
+        )
+        .await
+        .unwrap();
+    // More than one chunk.
+    assert_eq!(db.execute_many(insert, rows(10_100)).await.unwrap(), 10_100);
+    assert_eq!(statements(&db, "bulk_chunks.t").await, 10_100);
+}
+
+#[tokio::test]
 async fn the_search_path_says_which_table_is_looked_at() {
     let url = server!();
     let db = schema(&url, "bulk_path").await;

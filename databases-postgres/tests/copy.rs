@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::time::Duration;
+
+use databases_core::conformance::proxy::{Mode, Protocol, Proxy};
 use databases_core::url::DatabaseUrl;
-use databases_core::{ErrorKind, Executor, Params, Pool, PoolConfig, Value, params};
+use databases_core::{Effect, ErrorKind, Executor, Params, Pool, PoolConfig, Value, params};
 use databases_postgres::Postgres;
 
 async fn pool(url: &str, table: &str, columns: &str) -> Pool {
@@ -148,6 +151,99 @@ async fn copied_rows_are_pulled_as_they_are_sent_and_a_timeout_stops_them() {
     let db = pool(&url, "copy_endless", "id int").await;
     let rows = (0..).map(|id: i32| params! { id: id % 1_000 });
     let copying = db.copy_rows("copy_endless", ["id"], rows);
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), copying).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(200), copying).await.is_err());
     assert_eq!(count(&db, "copy_endless").await, 0);
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_at_its_commit_is_told() {
+    let url = server!();
+    let db = pool(&url, "copy_deferred", "id int UNIQUE DEFERRABLE INITIALLY DEFERRED").await;
+    let pid: i32 = db.fetch_val("SELECT pg_backend_pid()", ()).await.unwrap();
+    let error = db.copy_rows("copy_deferred", ["id"], [1, 2, 1].map(|id| params! { id })).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::UniqueViolation, Effect::RolledBack), "{error:?}");
+    let mut copy = db.copy_in("COPY copy_deferred FROM STDIN").await.unwrap();
+    copy.send("3\n3\n").await.unwrap();
+    assert_eq!(copy.finish().await.unwrap_err().kind(), ErrorKind::UniqueViolation);
+    assert_eq!(count(&db, "copy_deferred").await, 0);
+    assert_eq!(db.copy_rows("copy_deferred", ["id"], [params! { id: 4 }]).await.unwrap(), 1);
+    assert_eq!(db.fetch_val::<i32>("SELECT pg_backend_pid()", ()).await.unwrap(), pid);
+}
+
+#[tokio::test]
+async fn columns_that_got_another_type_are_copied_in_it() {
+    let url = server!();
+    let db = pool(&url, "copy_altered", "n int8").await;
+    let other = pool(&url, "copy_altered_not", "n int8").await;
+    let row = || [params! { n: 2 }];
+    db.copy_rows("copy_altered", ["n"], row()).await.unwrap();
+    // As many bytes, read as something else.
+    other.execute("ALTER TABLE copy_altered ALTER n TYPE float8", ()).await.unwrap();
+    db.copy_rows("copy_altered", ["n"], row()).await.unwrap();
+    let found: Vec<(f64,)> = db.fetch_all("SELECT n FROM copy_altered", ()).await.unwrap();
+    assert_eq!(found, [(2.0,), (2.0,)]);
+    let conn = db.acquire().await.unwrap();
+    conn.execute("CREATE TEMPORARY TABLE copy_altered (n timestamptz)", ()).await.unwrap();
+    assert_eq!(conn.copy_rows("copy_altered", ["n"], row()).await.unwrap_err().kind(), ErrorKind::Encode);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_dropped_at_its_end_dooms_its_transaction() {
+    let url = server!();
+    let db = pool(&url, "copy_ending", "id int").await;
+    let tx = db.begin().await.unwrap();
+    let mut copy = tx.copy_in("COPY copy_ending FROM STDIN").await.unwrap();
+    copy.send("1\n").await.unwrap();
+    // One poll: enough to tell the server that this was all.
+    tokio::select! {
+        biased;
+        copied = copy.finish() => panic!("without an answer of the server: {copied:?}"),
+        () = std::future::ready(()) => {}
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(tx.execute("SELECT 1", ()).await.unwrap_err().kind(), ErrorKind::TransactionEnded);
+    assert!(tx.commit().await.is_err());
+    assert_eq!(count(&db, "copy_ending").await, 0);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_dropped_before_it_starts_costs_its_connection() {
+    let url = server!();
+    let other = pool(&url, "copy_locked", "id int").await;
+    let parsed: DatabaseUrl = url.parse().unwrap();
+    let proxy = Proxy::start(&parsed, Protocol::Postgres).await.unwrap();
+    let db = pool(&proxy.url(&parsed).unwrap().expose(), "copy_locked_not", "id int").await;
+    // A ReadyForQuery at a time.
+    proxy.set(Mode::Drip { bytes: 6, every: Duration::from_millis(1) });
+    let wait = Duration::from_millis(100);
+    let pid = "SELECT pg_backend_pid()";
+    for acquired in [false, true] {
+        let before: i32 = db.fetch_val(pid, ()).await.unwrap();
+        let lock = other.begin().await.unwrap();
+        lock.execute("LOCK TABLE copy_locked", ()).await.unwrap();
+        if acquired {
+            let conn = db.acquire().await.unwrap();
+            assert!(tokio::time::timeout(wait, conn.copy_in("COPY copy_locked FROM STDIN")).await.is_err());
+            assert_eq!(conn.execute("SELECT 1", ()).await.unwrap_err().kind(), ErrorKind::Disconnected);
+        } else {
+            assert!(tokio::time::timeout(wait, db.copy_in("COPY copy_locked FROM STDIN")).await.is_err());
+        }
+        for n in 0..20_i64 {
+            assert_eq!(db.fetch_val::<i64>("SELECT :n + 0", params! { n }).await.unwrap(), n);
+        }
+        assert_ne!(db.fetch_val::<i32>(pid, ()).await.unwrap(), before);
+        // What waited for the lock was cancelled.
+        let gone = "SELECT count(*) FROM pg_stat_activity WHERE pid = :pid";
+        let mut left = 1;
+        for _ in 0..50 {
+            left = db.fetch_val::<i64>(gone, params! { pid: before }).await.unwrap();
+            if left == 0 {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+        }
+        assert_eq!(left, 0, "acquired: {acquired}");
+        lock.rollback().await.unwrap();
+    }
+    assert_eq!(count(&other, "copy_locked").await, 0);
 }

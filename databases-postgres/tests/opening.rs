@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use databases_core::conformance::proxy::{Direction, Mode, Protocol, Proxy, Traffic};
@@ -135,6 +136,33 @@ async fn first_statements_that_run_together_are_both_in_the_transaction() {
         tx.rollback().await.unwrap();
         assert_eq!(count(&observer, "pgo_joined").await, 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn first_statements_of_two_threads_are_both_in_the_transaction() {
+    let Some(url) = url() else { return };
+    let url: DatabaseUrl = url.parse().unwrap();
+    let observer = table(&url, "pgo_threads").await;
+    let db = pool(&url, |_| {});
+    let insert = "INSERT INTO pgo_threads VALUES (:id)";
+    db.execute(insert, params! { id: 0_i64 }).await.unwrap();
+    for _ in 0..2_000 {
+        let tx = Arc::new(db.begin().await.unwrap());
+        let meet = Arc::new(Barrier::new(2));
+        let task = |id: i64| {
+            let (tx, meet) = (tx.clone(), meet.clone());
+            tokio::spawn(async move {
+                meet.wait();
+                tx.execute(insert, params! { id }).await.unwrap();
+            })
+        };
+        let tasks = [task(1), task(2)];
+        for task in tasks {
+            task.await.unwrap();
+        }
+        Arc::into_inner(tx).unwrap().rollback().await.unwrap();
+    }
+    assert_eq!(count(&observer, "pgo_threads").await, 1);
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ pub(super) struct Bulk<'a> {
     keep: bool,
     /// The statement that takes a column as an array.
     unnest: Option<Arc<Prepared>>,
-    /// The question about the table, which goes with the first chunk once more.
+    /// The question about the table, which goes with each chunk until one is done: its locks keep the table as it is.
     look: Option<Arc<Prepared>>,
     /// Whether there is a savepoint.
     marked: bool,
@@ -142,7 +142,8 @@ impl<'a> Bulk<'a> {
     }
 
     async fn run_chunk(&mut self, row: &InsertRow, rows: &mut Rows, index: usize) -> Result<u64> {
-        if rows.len() <= super::FEW_ROWS || rows.bytes() > MAX_MESSAGE_BYTES / 2 {
+        let one_by_one = rows.len() <= super::FEW_ROWS || rows.bytes() > MAX_MESSAGE_BYTES / 2;
+        if one_by_one || self.prepared.table.is_plain() == Some(false) {
             return self.one_by_one(rows, index).await;
         }
         let unnest = self.unnest.clone();
@@ -184,14 +185,13 @@ impl<'a> Bulk<'a> {
         Ok(Some(statements))
     }
 
-    /// Sends `statements` behind a savepoint, and the question about the table with the first of them; without any, only
-    /// the question.
+    /// Sends `statements` behind a savepoint, and the question about the table with them; without any, only the question.
     async fn send(&mut self, row: &InsertRow, statements: Vec<(Arc<Prepared>, Vec<Ready<'_>>)>) -> Result<Answer> {
         let session = &self.connection.session;
         let client = self.connection.client().await?;
         let mut op = session.op();
         op.sending();
-        let look = if statements.is_empty() { self.look.clone() } else { self.look.take() };
+        let (look, has_rows) = (self.look.clone(), !statements.is_empty());
         let mark = if std::mem::replace(&mut self.marked, true) { MARK_AGAIN } else { MARK };
         let marked = sent(client.batch_execute(mark)).await;
         let plain = match &look {
@@ -235,6 +235,9 @@ impl<'a> Bulk<'a> {
             },
             outcome => outcome,
         };
+        if has_rows && matches!(outcome, Ok(Answer::Done(_))) {
+            self.look = None;
+        }
         op.finish();
         outcome
     }
