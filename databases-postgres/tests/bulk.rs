@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use databases_core::url::DatabaseUrl;
 use databases_core::{Array, ErrorKind, Executor, Params, Pool, PoolConfig, Value, ValueKind, params};
 use databases_postgres::Postgres;
@@ -305,4 +307,24 @@ async fn statements_that_are_not_kept_go_together_too() {
     let insert = databases_core::sql("INSERT INTO bulk_unkept.t VALUES (:id)").prepared(false);
     assert_eq!(db.execute_many(insert, (0..500).map(|id| params! { id })).await.unwrap(), 500);
     assert_eq!(statements(&db, "bulk_unkept.t").await, 1);
+}
+
+// The thread that never yields must not be the one that waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_go_in_after_a_column_of_their_table_has_another_type() {
+    let url = server!();
+    let db = schema(&url, "bulk_anew").await;
+    let insert = "INSERT INTO bulk_anew.t (a, b) VALUES (:a, :b)";
+    db.execute("CREATE TABLE bulk_anew.t (a text, b int)", ()).await.unwrap();
+    db.execute(insert, params! { a: "x", b: 0 }).await.unwrap();
+    db.execute("ALTER TABLE bulk_anew.t ALTER b TYPE text", ()).await.unwrap();
+    // By what is kept only `a` is text, so only its type is told; prepared so, `b` is text as well.
+    let rows = (1..=20).map(|a| params! { a, b: None::<i64> });
+    let many = tokio::time::timeout(Duration::from_secs(20), async {
+        tokio::task::spawn(async move { db.execute_many(insert, rows).await.map(|rows| (rows, db)) }).await.unwrap()
+    });
+    let (rows, db) = many.await.expect("it never ends").unwrap();
+    assert_eq!(rows, 20);
+    let sum: i64 = db.fetch_val("SELECT sum(a::int) FROM bulk_anew.t WHERE b IS NULL AND a <> 'x'", ()).await.unwrap();
+    assert_eq!(sum, 210);
 }

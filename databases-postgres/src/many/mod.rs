@@ -50,16 +50,20 @@ pub(crate) async fn run_many(connection: &PgConnection, requests: &mut dyn Reque
     let mut feed = Feed { requests, ahead: VecDeque::new() };
     let (mut affected, mut index) = (0, 0);
     let mut next = feed.next(index)?;
+    let mut is_left = false;
     // One round per statement text or set of types: preparing another waits until nothing is in flight, since the
     // driver reads its answer only behind theirs.
     while let Some(request) = next.take() {
         let (prepared, encoded) = connection.bind(&request).await.map_err(|error| at(error, index))?;
-        let bulk = if feed.has_more_than(FEW_ROWS) { Bulk::of(connection, &request, &prepared).await? } else { None };
+        let is_bulk = !is_left && feed.has_more_than(FEW_ROWS);
+        let bulk = if is_bulk { Bulk::of(connection, &request, &prepared).await? } else { None };
         let done = match bulk {
             Some(bulk) => bulk.run(request, &mut feed, index).await?,
             None => round(connection, &prepared, (request, encoded), &mut feed, index).await?,
         };
         affected += done.affected;
+        // What a bulk does not take goes by itself, or nothing would ever end this.
+        is_left = done.index == index;
         index = done.index;
         next = done.next;
     }
