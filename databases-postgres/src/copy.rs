@@ -107,6 +107,8 @@ async fn send(copy: &mut Copy, params: &[Param], rows: &mut dyn CopyRows) -> Res
         if buffer.len() >= BUFFER_BYTES {
             let full = std::mem::replace(&mut buffer, Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 8));
             copy.send(full.into()).await?;
+            // The driver takes them as long as the server keeps up, and others of this thread would not have their turn.
+            tokio::task::yield_now().await;
         }
     }
     buffer.extend_from_slice(TRAILER);
