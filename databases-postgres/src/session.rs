@@ -206,9 +206,9 @@ impl Session {
         if copying {
             return Error::new(
                 ErrorKind::Unsupported,
-                "COPY FROM STDIN needs the driver's own connection; this one was closed",
+                "COPY FROM STDIN waits for data, which this call has none of; the connection was closed",
             )
-            .with_hint("native::<tokio_postgres::Client>() has copy_in")
+            .with_hint("copy_in() and copy_rows() send data")
             .with_effect(Effect::RolledBack);
         }
         Error::new(ErrorKind::Disconnected, format!("the connection was given up: {error}"))
