@@ -213,12 +213,12 @@ async fn a_copy_that_is_dropped_before_it_starts_costs_its_connection() {
     let parsed: DatabaseUrl = url.parse().unwrap();
     let proxy = Proxy::start(&parsed, Protocol::Postgres).await.unwrap();
     let db = pool(&proxy.url(&parsed).unwrap().expose(), "copy_locked_not", "id int").await;
-    // A ReadyForQuery at a time.
-    proxy.set(Mode::Drip { bytes: 6, every: Duration::from_millis(1) });
     let wait = Duration::from_millis(100);
     let pid = "SELECT pg_backend_pid()";
     for acquired in [false, true] {
         let before: i32 = db.fetch_val(pid, ()).await.unwrap();
+        // A ReadyForQuery at a time, so that the next statement is on its way before the last of them is there.
+        proxy.set(Mode::Drip { bytes: 6, every: Duration::from_millis(5) });
         let lock = other.begin().await.unwrap();
         lock.execute("LOCK TABLE copy_locked", ()).await.unwrap();
         if acquired {
@@ -228,6 +228,8 @@ async fn a_copy_that_is_dropped_before_it_starts_costs_its_connection() {
         } else {
             assert!(tokio::time::timeout(wait, db.copy_in("COPY copy_locked FROM STDIN")).await.is_err());
         }
+        assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await.unwrap(), 1);
+        proxy.set(Mode::Pass);
         for n in 0..20_i64 {
             assert_eq!(db.fetch_val::<i64>("SELECT :n + 0", params! { n }).await.unwrap(), n);
         }
