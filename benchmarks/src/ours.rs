@@ -123,8 +123,7 @@ fn inserted(i: usize) -> Params<'static> {
 }
 
 fn weight_of_row(row: &Row) -> databases::Result<usize> {
-    let (id, name, price, stock, active) =
-        (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+    let (id, name, price, stock, active) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
     Ok(harness::Item { id, name, price, stock, active }.weight())
 }
 
