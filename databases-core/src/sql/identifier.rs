@@ -16,7 +16,8 @@ impl Dialect {
     /// [`SqlErrorKind::Identifier`] if `name` is empty, holds a NUL or is longer than the server keeps; `out` is then
     /// unchanged. PostgreSQL keeps 63 bytes and would cut off the rest in silence
     /// (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html>), MySQL 64 characters
-    /// (<https://dev.mysql.com/doc/refman/8.4/en/identifier-length.html>), SQLite sets no limit.
+    /// (<https://dev.mysql.com/doc/refman/8.4/en/identifier-length.html>), SQLite sets no limit. MySQL has no letters beyond
+    /// U+FFFF in names, and makes `?` of them (<https://dev.mysql.com/doc/refman/8.4/en/identifiers.html>).
     ///
     /// # Examples
     ///
@@ -36,6 +37,14 @@ impl Dialect {
             return Err(SqlError::new(SqlErrorKind::Identifier, message));
         }
         self.check_length(name)?;
+        if self.kind() == DialectKind::MySql
+            && let Some((at, letter)) = name.char_indices().find(|(_, letter)| *letter > '\u{ffff}')
+        {
+            let letter = letter.escape_unicode();
+            let message =
+                format!("an identifier holds {letter} at byte {at}; MySQL has no letters beyond U+FFFF in names");
+            return Err(SqlError::new(SqlErrorKind::Identifier, message));
+        }
         // Backticks need no mode on MySQL; `"` is the standard, and the only quote of PostgreSQL.
         let mark = if self.kind() == DialectKind::MySql { '`' } else { '"' };
         out.reserve(name.len() + 2);

@@ -164,7 +164,10 @@ fn identifiers_are_quoted_per_dialect() -> Result<(), SqlError> {
         let error = PG.push_identifier(&mut out, name).map_err(|error| error.kind());
         assert_eq!((error, &*out), (Err(SqlErrorKind::Identifier), ""));
     }
-    Ok(())
+    // MySQL would make a question mark of it.
+    let error = MY.push_identifier(&mut String::new(), "a🔑").unwrap_err().to_string();
+    assert!(error.contains("U+FFFF") && !error.contains('🔑'), "{error}");
+    PG.push_identifier(&mut String::new(), "a🔑")
 }
 
 #[test]
