@@ -121,15 +121,17 @@ impl Bench<'_> {
 
     /// A query for the number of statements that the session has prepared; on SQLite the driver's cache bounds them.
     fn prepared_statements(&self) -> Option<String> {
-        let status = |schema: &str| {
-            let value =
-                format!("SELECT CAST(variable_value AS SIGNED) FROM {schema}.session_status WHERE variable_name");
-            Some(format!("SELECT ({value} = 'Com_stmt_prepare') - ({value} = 'Com_stmt_close')"))
-        };
+        let value = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.session_status WHERE variable_name";
         match self.f.kind() {
             DialectKind::Postgres => Some("SELECT count(*) FROM pg_prepared_statements".to_owned()),
-            DialectKind::MySql if self.is_mariadb => status("information_schema"),
-            DialectKind::MySql => status("performance_schema"),
+            DialectKind::MySql if self.is_mariadb => {
+                Some(format!("SELECT ({value} = 'Com_stmt_prepare') - ({value} = 'Com_stmt_close')"))
+            }
+            DialectKind::MySql => Some(
+                "SELECT count(*) FROM performance_schema.prepared_statements_instances \
+                 WHERE owner_thread_id = PS_CURRENT_THREAD_ID()"
+                    .to_owned(),
+            ),
             DialectKind::Sqlite => None,
         }
     }
