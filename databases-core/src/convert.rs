@@ -343,8 +343,8 @@ macro_rules! parsed_from_text {
 }
 
 /// What a number counts is not told: SQLite's `julianday` counts days, its `unixepoch` seconds, others milliseconds.
-const NUMBER: &str = "only text like 2024-12-31 or 23:59:59 is read; turn the number into it in the statement, as \
-                      datetime(…, 'unixepoch') does";
+const NUMBER: &str = "only text like 2024-12-31 or 23:59:59 is read; turn the number into it in the statement: SQLite has \
+                      datetime(…, 'unixepoch'), PostgreSQL to_timestamp(…), MySQL from_unixtime(…)";
 
 // Every session of ours is in UTC, so a timestamp without zone and an instant hold the same reading.
 parsed_from_text! {

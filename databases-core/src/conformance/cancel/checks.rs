@@ -8,6 +8,7 @@ use super::{Bench, STATEMENTS};
 use crate::backend::Status;
 use crate::conformance::Fixture;
 use crate::conformance::transactions::ids;
+use crate::connection::Connection;
 use crate::database::Pool;
 use crate::error::Result;
 use crate::executor::Executor;
@@ -48,9 +49,8 @@ impl Bench<'_> {
         }
         assert!(started.elapsed() < SOON, "{place}: (b) the connection is slow");
         assert_eq!(settings(self.f, &conn).await?, self.settings, "{place}: (c) settings are changed");
-        if let Some(count) = self.prepared_statements() {
+        if let Some(count) = prepared_statements(self.f.kind(), &conn).await? {
             let kept = STATEMENTS as i64 + DRIVERS_OWN;
-            let count = conn.fetch_val::<i64>(count, ()).await?;
             assert!(count <= kept, "{place}: (e) {count} statements are prepared");
         }
         drop(conn);
@@ -118,22 +118,23 @@ impl Bench<'_> {
         // Written anew for each set of ports, so not worth keeping.
         observer.fetch_one::<(i64, i64)>(crate::query::sql(ask).prepared(false), ()).await
     }
+}
 
-    /// A query for the number of statements that the session has prepared; on SQLite the driver's cache bounds them.
-    fn prepared_statements(&self) -> Option<String> {
-        let value = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.session_status WHERE variable_name";
-        match self.f.kind() {
-            DialectKind::Postgres => Some("SELECT count(*) FROM pg_prepared_statements".to_owned()),
-            DialectKind::MySql if self.is_mariadb => {
-                Some(format!("SELECT ({value} = 'Com_stmt_prepare') - ({value} = 'Com_stmt_close')"))
-            }
-            DialectKind::MySql => Some(
-                "SELECT count(*) FROM performance_schema.prepared_statements_instances \
-                 WHERE owner_thread_id = PS_CURRENT_THREAD_ID()"
-                    .to_owned(),
-            ),
-            DialectKind::Sqlite => None,
+/// How many statements the session has prepared at the server; on SQLite the driver's cache bounds them.
+async fn prepared_statements(kind: DialectKind, conn: &Connection) -> Result<Option<i64>> {
+    match kind {
+        DialectKind::Postgres => conn.fetch_val("SELECT count(*) FROM pg_prepared_statements", ()).await.map(Some),
+        // Neither of MySQL's own tables has these counters where the performance schema is off; this has.
+        DialectKind::MySql => {
+            let ask = "SHOW SESSION STATUS WHERE Variable_name IN ('Com_stmt_prepare', 'Com_stmt_close')";
+            let counters: Vec<(String, String)> = conn.fetch_all(ask, ()).await?;
+            let of = |name: &str| {
+                let found = counters.iter().find(|(counter, _)| counter == name);
+                found.and_then(|(_, count)| count.parse::<i64>().ok()).expect("the server counts them")
+            };
+            Ok(Some(of("Com_stmt_prepare") - of("Com_stmt_close")))
         }
+        DialectKind::Sqlite => Ok(None),
     }
 }
 

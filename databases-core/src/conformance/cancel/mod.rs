@@ -64,7 +64,6 @@ struct Bench<'f> {
     table: String,
     /// What the settings of a session are.
     settings: String,
-    is_mariadb: bool,
     /// Where the operation is dropped.
     point: Cell<usize>,
     /// Whether it was done before.
@@ -79,9 +78,8 @@ impl<'f> Bench<'f> {
             if f.single_connection() { None } else { Some(f.pool_with(|options| options.max_connections = Some(1))?) };
         let table = f.notes(observer.as_ref().unwrap_or(&db)).await?;
         let settings = checks::settings(f, &db).await?;
-        let is_mariadb = f.product(&db).await? == "MariaDB";
         let (point, done) = (Cell::new(0), Cell::new(false));
-        Ok(Self { f, proxy, db, observer, table, settings, is_mariadb, point, done })
+        Ok(Self { f, proxy, db, observer, table, settings, point, done })
     }
 
     /// A further pool of one connection through the proxy, not yet connected.
