@@ -92,6 +92,8 @@ pub struct Capabilities {
     pub shares_reads: bool,
     /// Short reads are done by [`BackendConnection::run_at_once`]. All sessions then read literals alike.
     pub runs_at_once: bool,
+    /// [`BackendConnection::copy_in`] and [`BackendConnection::copy_rows`].
+    pub copies: bool,
 }
 
 impl Capabilities {
@@ -117,6 +119,7 @@ impl Capabilities {
         shares_writes: false,
         shares_reads: false,
         runs_at_once: false,
+        copies: false,
     };
 }
 
@@ -466,8 +469,8 @@ pub trait BackendConnection: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// `Unsupported` for any other statement, and where there is no such thing, as by default; else what the server
-    /// reported.
+    /// `Unsupported` for any other statement, and where there is no such thing, as by default and without
+    /// [`Capabilities::copies`]; else what the server reported.
     async fn copy_in(&self, request: Request) -> Result<Box<dyn CopySink>> {
         drop(request);
         Err(no_copy())
@@ -545,7 +548,7 @@ const _: Option<&dyn Backend> = None;
 const _: Option<&dyn Connector> = None;
 const _: Option<&dyn BackendConnection> = None;
 
-fn no_copy() -> Error {
+pub(crate) fn no_copy() -> Error {
     Error::new(crate::ErrorKind::Unsupported, "only PostgreSQL takes data by COPY")
         .with_hint("execute_many sends many rows at a time")
         .with_effect(crate::Effect::NotSent)

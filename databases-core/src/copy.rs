@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::backend::{CopyRows, CopySink, CopyTarget};
+use crate::backend::{CopyRows, CopySink, CopyTarget, no_copy};
 use crate::compose::{Ident, ident};
 use crate::connection::Connection;
 use crate::database::breathe;
@@ -13,6 +13,7 @@ use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::{Call, ParamRows};
 use crate::options::TransactionOptions;
 use crate::params::{Arg, IntoParams, Params};
+use crate::pool::Inner;
 use crate::query::{IntoQuery, Query, sql};
 use crate::run::{Bounds, settle_savepoint, stopped};
 use crate::session::Handle;
@@ -169,6 +170,13 @@ impl CopyRows for InOrder<'_> {
     }
 }
 
+impl Inner {
+    /// Before anything is waited for or sent.
+    pub(crate) fn can_copy(&self) -> Result<()> {
+        if self.config.connector.capabilities().copies { Ok(()) } else { Err(no_copy()) }
+    }
+}
+
 impl Handle {
     pub(crate) async fn copy_in(&self, query: Query<'_>) -> Result<CopyIn> {
         breathe().await;
@@ -242,6 +250,7 @@ macro_rules! copy_by_handle {
             /// # Ok(()) }
             /// ```
             pub async fn copy_in(&self, query: impl IntoQuery) -> Result<CopyIn> {
+                self.handle.session.inner.can_copy()?;
                 let dialect = self.handle.session.conn.dialect();
                 self.handle.copy_in(query.into_query(dialect)?).await
             }
@@ -280,6 +289,7 @@ macro_rules! copy_by_handle {
             where
                 R: IntoIterator<Item: IntoParams, IntoIter: Send> + Send,
             {
+                self.handle.session.inner.can_copy()?;
                 let target = Target::new(self.handle.session.conn.dialect(), table, columns)?;
                 let mut rows = rows.into_iter().map(|row| row.into_params().into_owned());
                 self.handle.copy_rows(&target, &mut rows).await

@@ -137,6 +137,7 @@ impl Pool {
     ///
     /// A dropped future copies nothing.
     pub async fn copy_in(&self, query: impl IntoQuery) -> Result<CopyIn> {
+        self.0.can_copy()?;
         let query = query.into_query(self.dialect())?;
         self.0.template(&query, self.0.dialect(), Place::Pool)?;
         self.base(Purpose::Stream).await?.copy_in(query).await
@@ -160,6 +161,7 @@ impl Pool {
     where
         R: IntoIterator<Item: IntoParams, IntoIter: Send> + Send,
     {
+        self.0.can_copy()?;
         let target = Target::new(self.0.dialect(), table, columns)?;
         let mut rows = rows.into_iter().map(|row| row.into_params().into_owned()).peekable();
         if rows.peek().is_none() {

@@ -86,6 +86,7 @@ impl Connector for PgConnector {
         can.notices_close = true;
         can.shares_reads = true;
         can.shares_writes = true;
+        can.copies = true;
         can
     }
 

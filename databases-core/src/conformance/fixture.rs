@@ -157,6 +157,7 @@ impl Fixture {
             Need::FullSql => self.capabilities.full_sql,
             Need::Transactions => self.capabilities.transactions,
             Need::Savepoints => self.capabilities.savepoints,
+            Need::Copies => self.capabilities.copies,
             Need::TwoConnections => !self.single_connection,
             Need::OneThread => true,
         }

@@ -95,6 +95,8 @@ pub enum Need {
     Transactions,
     /// [`Capabilities::savepoints`](crate::backend::Capabilities::savepoints).
     Savepoints,
+    /// [`Capabilities::copies`](crate::backend::Capabilities::copies).
+    Copies,
     /// More than one connection to the same database at a time.
     TwoConnections,
     /// A runtime of one thread, on which nothing happens that the case does not wait for.

@@ -4,6 +4,7 @@ use futures_util::StreamExt as _;
 
 use super::{Bench, Fixture};
 use crate::conformance::transactions::{ids, insert};
+use crate::database::Pool;
 use crate::error::{ErrorKind, Result};
 use crate::executor::{Executor, RawExecutor};
 use crate::params;
@@ -25,6 +26,22 @@ enum Fate {
     Either,
 }
 
+/// Where a statement runs.
+#[derive(Clone, Copy)]
+enum On<'a> {
+    Pool(&'a Pool),
+    Transaction(&'a Transaction),
+}
+
+impl<'a> On<'a> {
+    fn executor(self) -> &'a dyn RawExecutor {
+        match self {
+            Self::Pool(db) => db,
+            Self::Transaction(tx) => tx,
+        }
+    }
+}
+
 /// Drops `statement` at every point, on the pool, in a transaction and in a savepoint.
 async fn everywhere(
     f: &Fixture,
@@ -33,11 +50,21 @@ async fn everywhere(
     images: &[&[i64]],
     statement: impl AsyncFn(&dyn RawExecutor, &Texts<'_>) -> Result<()>,
 ) -> Result<()> {
+    everywhere_on(f, what, fate, images, async |on, texts| statement(on.executor(), texts).await).await
+}
+
+async fn everywhere_on(
+    f: &Fixture,
+    what: &str,
+    fate: Fate,
+    images: &[&[i64]],
+    statement: impl AsyncFn(On<'_>, &Texts<'_>) -> Result<()>,
+) -> Result<()> {
     let bench = Bench::new(f).await?;
     let texts = |setting: usize| Texts { table: &bench.table, run: setting * 1000 + bench.point.get() };
     bench
         .walk(what, images, async || {
-            let done = bench.step(statement(&bench.db, &texts(0))).await;
+            let done = bench.step(statement(On::Pool(&bench.db), &texts(0))).await;
             done.unwrap_or(Ok(()))
         })
         .await?;
@@ -56,13 +83,13 @@ async fn everywhere(
 async fn in_transaction(
     bench: &Bench<'_>,
     fate: Fate,
-    statement: &impl AsyncFn(&dyn RawExecutor, &Texts<'_>) -> Result<()>,
+    statement: &impl AsyncFn(On<'_>, &Texts<'_>) -> Result<()>,
     texts: &Texts<'_>,
 ) -> Result<()> {
     let t = &bench.table;
     let tx = bench.db.begin().await?;
     insert(&tx, t, 100).await?;
-    if let Some(done) = bench.step(statement(&tx, texts)).await {
+    if let Some(done) = bench.step(statement(On::Transaction(&tx), texts)).await {
         done?;
         tx.execute(format!("DELETE FROM {t} WHERE id <> 100"), ()).await?;
         return tx.commit().await;
@@ -96,7 +123,7 @@ async fn goes_on(bench: &Bench<'_>, fate: Fate, tx: &Transaction) -> Result<bool
 async fn in_savepoint(
     bench: &Bench<'_>,
     fate: Fate,
-    statement: &impl AsyncFn(&dyn RawExecutor, &Texts<'_>) -> Result<()>,
+    statement: &impl AsyncFn(On<'_>, &Texts<'_>) -> Result<()>,
     texts: &Texts<'_>,
 ) -> Result<()> {
     let t = &bench.table;
@@ -104,7 +131,7 @@ async fn in_savepoint(
     insert(&tx, t, 100).await?;
     let savepoint = tx.begin().await?;
     insert(&savepoint, t, 101).await?;
-    if let Some(done) = bench.step(statement(&savepoint, texts)).await {
+    if let Some(done) = bench.step(statement(On::Transaction(&savepoint), texts)).await {
         done?;
         savepoint.rollback().await?;
         assert_eq!(ids(&tx, t).await?, [100]);
@@ -220,6 +247,32 @@ pub async fn a_dropped_stream_leaves_nothing_behind(f: &Fixture) -> Result<()> {
         }
         assert_eq!(count, 3);
         Ok(())
+    })
+    .await
+}
+
+pub async fn a_dropped_copy_of_rows_is_done_for_all_or_none(f: &Fixture) -> Result<()> {
+    everywhere_on(f, "copy_rows", Fate::Either, &[&[], &[1, 2, 3]], async |on, Texts { table, .. }| {
+        let rows = (1..=3).map(|id| params! { id, body: "copied" });
+        let copied = match on {
+            On::Pool(db) => db.copy_rows(*table, ["id", "body"], rows).await,
+            On::Transaction(tx) => tx.copy_rows(*table, ["id", "body"], rows).await,
+        };
+        copied.map(|rows| assert_eq!(rows, 3))
+    })
+    .await
+}
+
+pub async fn a_dropped_copy_of_bytes_leaves_nothing_behind(f: &Fixture) -> Result<()> {
+    everywhere_on(f, "copy_in", Fate::Doomed, &[&[], &[1, 2, 3]], async |on, Texts { table, .. }| {
+        let sql = format!("COPY {table} (id, body) FROM STDIN");
+        let mut copy = match on {
+            On::Pool(db) => db.copy_in(sql).await?,
+            On::Transaction(tx) => tx.copy_in(sql).await?,
+        };
+        copy.send("1\tcopied\n2\tcop").await?;
+        copy.send("ied\n3\tcopied\n").await?;
+        copy.finish().await.map(|rows| assert_eq!(rows, 3))
     })
     .await
 }
