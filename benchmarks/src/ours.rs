@@ -105,6 +105,17 @@ impl Client for Ours {
                 }
                 weight
             }
+            Work::Alone => {
+                let alone = db.acquire().await?;
+                alone.fetch_one::<Item>(sql, params! { id: i % ITEMS }).await?.weight()
+            }
+            Work::Owner => {
+                let tx = db.begin().await?;
+                let inside: Item = tx.fetch_one(sql, params! { id: i % ITEMS }).await?;
+                let beside: Item = db.fetch_one(sql, params! { id: (i + 1) % ITEMS }).await?;
+                tx.commit().await?;
+                inside.weight() + beside.weight()
+            }
             Work::Sleep | Work::Locked => db.execute(&self.other, ()).await?.rows_affected() as usize,
             Work::Lock => {
                 let tx = db.begin_with(TransactionOptions::default()).await?;

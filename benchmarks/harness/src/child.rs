@@ -162,9 +162,9 @@ async fn repeat<C: Client>(client: &mut C, work: Work, first: i64, end: Instant)
     loop {
         for _ in 0..chunk {
             let now = work.at(i);
-            let start = work.is_mixed().then(Instant::now);
+            let start = (work.timed() == Some(now)).then(Instant::now);
             weight = usize::wrapping_add(weight, client.run(now, i).await?);
-            if let Some(start) = start.filter(|_| now == Work::Point) {
+            if let Some(start) = start {
                 done.times.push(start.elapsed().as_nanos() as u64);
             }
             i += 1;
@@ -175,7 +175,11 @@ async fn repeat<C: Client>(client: &mut C, work: Work, first: i64, end: Instant)
             break;
         }
         // Few operations at a time where they are slow or of mixed length, so that all tasks end together.
-        chunk = if now - looked < BETWEEN_LOOKS && !work.is_mixed() { (chunk * 2).min(4096) } else { 1.max(chunk / 2) };
+        chunk = if now - looked < BETWEEN_LOOKS && work.timed().is_none() {
+            (chunk * 2).min(4096)
+        } else {
+            1.max(chunk / 2)
+        };
         looked = now;
     }
     black_box(weight);

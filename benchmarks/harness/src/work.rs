@@ -38,6 +38,14 @@ pub enum Work {
     Sleeps,
     /// [`Work::Point`], of which one in a hundred is [`Work::Locked`].
     Locks,
+    /// [`Work::Point`], of which one in a hundred is [`Work::Alone`].
+    Acquires,
+    /// [`Work::Point`], of which one in a hundred is [`Work::Owner`].
+    Owners,
+    /// [`Work::Point`] on a connection that is taken for it alone.
+    Alone,
+    /// A transaction of one [`Work::Point`], whose owner waits for another beside it.
+    Owner,
     /// A statement that sleeps for 50 ms at the server.
     Sleep,
     /// Updates the row that somebody holds locked most of the time.
@@ -64,7 +72,7 @@ pub enum Work {
     OnePlusOne,
 }
 
-const NAMES: [(Work, &str); 19] = [
+const NAMES: [(Work, &str); 23] = [
     (Work::Point, "point"),
     (Work::Fetch, "fetch"),
     (Work::Insert, "insert"),
@@ -72,6 +80,10 @@ const NAMES: [(Work, &str); 19] = [
     (Work::Stream, "stream"),
     (Work::Sleeps, "sleeps"),
     (Work::Locks, "locks"),
+    (Work::Acquires, "acquires"),
+    (Work::Owners, "owners"),
+    (Work::Alone, "alone"),
+    (Work::Owner, "owner"),
     (Work::Sleep, "sleep"),
     (Work::Locked, "locked"),
     (Work::Lock, "lock"),
@@ -106,14 +118,21 @@ impl Work {
         match (self, i % 100) {
             (Self::Sleeps, 50) => Self::Sleep,
             (Self::Locks, 50) => Self::Locked,
-            (Self::Sleeps | Self::Locks, _) => Self::Point,
+            (Self::Acquires, 50) => Self::Alone,
+            (Self::Owners, 50) => Self::Owner,
+            (Self::Sleeps | Self::Locks | Self::Acquires | Self::Owners, _) => Self::Point,
             (work, _) => work,
         }
     }
 
-    /// Whether the time of each [`Work::Point`] is kept, for percentiles.
-    pub fn is_mixed(self) -> bool {
-        matches!(self, Self::Sleeps | Self::Locks)
+    /// The operations of a mixed work of which each time is kept, for percentiles.
+    pub fn timed(self) -> Option<Self> {
+        match self {
+            Self::Sleeps | Self::Locks => Some(Self::Point),
+            Self::Acquires => Some(Self::Alone),
+            Self::Owners => Some(Self::Owner),
+            _ => None,
+        }
     }
 
     /// Whether it is one of the seven queries of the toolbench.
@@ -129,7 +148,7 @@ impl Work {
     /// The statement, with `:name` parameters. `table` is the table of the side.
     pub(crate) fn sql(self, table: &str) -> String {
         match self {
-            Self::Point | Self::Sleeps | Self::Locks => {
+            Self::Point | Self::Sleeps | Self::Locks | Self::Acquires | Self::Owners | Self::Alone | Self::Owner => {
                 "SELECT id, name, price, stock, active FROM bench_items WHERE id = :id".into()
             }
             Self::Fetch => "SELECT id, name, price, stock, active FROM bench_items".into(),

@@ -46,7 +46,7 @@ struct SideReport {
     nanos: Spread,
     cpu_nanos: Spread,
     growth_bytes: Option<u64>,
-    /// Of single fast operations, where slow ones are mixed in: 50th, 99th and 99.9th.
+    /// Of the operations that [`Work::timed`] names: 50th, 99th and 99.9th.
     percentiles: Option<[f64; 3]>,
 }
 

@@ -158,6 +158,20 @@ fn postgres() -> Vec<Row> {
             &["ours", "ours-lanes-off", "deadpool"],
         )
         .tasks(64, 8),
+        Row::new(
+            "PostgreSQL 64 tasks, 1 % acquire a connection, timed",
+            Postgres,
+            Work::Acquires,
+            &["ours", "ours-lanes-off"],
+        )
+        .tasks(64, 8),
+        Row::new(
+            "PostgreSQL 64 tasks, 1 % a transaction that awaits another read, timed",
+            Postgres,
+            Work::Owners,
+            &["ours", "ours-lanes-off"],
+        )
+        .tasks(64, 8),
     ]
 }
 
