@@ -356,12 +356,14 @@ parsed_from_text! {
 }
 
 impl<T: FromValue> FromValue for Option<T> {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
         if value.is_null() { Ok(None) } else { T::from_value(value).map(Some) }
     }
 }
 
 impl FromValue for Value {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self> {
         Ok(value.to_value())
     }

@@ -53,6 +53,7 @@ impl Columns {
     }
 
     /// How many there are.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -166,6 +167,7 @@ impl<'a> RowRef<'a> {
     }
 
     /// A row of a batch.
+    #[inline]
     #[must_use]
     pub fn kept(row: &'a Row) -> Self {
         Self { columns: row.columns(), source: Source::Kept(row) }
@@ -190,6 +192,7 @@ impl<'a> RowRef<'a> {
     /// # Errors
     ///
     /// As [`Row::get`].
+    #[inline]
     pub fn get_at<T: FromValue>(&self, index: usize) -> Result<T> {
         self.cell(index).and_then(T::from_value).map_err(|error| name_column(self.columns, index, error))
     }
@@ -251,13 +254,12 @@ impl Row {
     ///
     /// [`ErrorKind::Decode`] naming the column and its type: no such column, an ambiguous name, or a value that does
     /// not fit `T` exactly.
+    #[inline]
     pub fn get<T: FromValue>(&self, index: impl ColumnIndex) -> Result<T> {
-        let index = index.index(self.columns())?;
-        self.get_at(index)
-    }
-
-    fn get_at<T: FromValue>(&self, index: usize) -> Result<T> {
-        RowRef::kept(self).get_at(index)
+        let columns = self.columns();
+        let index = index.index(columns)?;
+        let cell = self.batch.cell(self.index, index);
+        cell.and_then(T::from_value).map_err(|error| name_column(columns, index, error))
     }
 
     /// Borrows the cell at `index`.
@@ -281,12 +283,14 @@ impl Row {
     }
 
     /// The columns of the result.
+    #[inline]
     #[must_use]
     pub fn columns(&self) -> &Columns {
         self.batch.columns()
     }
 
     /// How many cells the row has.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.columns().len()
@@ -413,6 +417,7 @@ pub trait ColumnIndex {
 }
 
 impl ColumnIndex for usize {
+    #[inline]
     fn index(&self, columns: &Columns) -> Result<usize> {
         if *self < columns.len() { Ok(*self) } else { Err(no_such_index(columns, *self)) }
     }

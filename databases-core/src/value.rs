@@ -329,6 +329,7 @@ impl<'a> ValueRef<'a> {
     }
 
     /// The owned value.
+    #[inline]
     #[must_use]
     pub fn to_value(self) -> Value {
         match self {

@@ -1,64 +1,138 @@
-//! Rows as the driver holds them, decoded cell by cell when asked for.
+//! Rows as they came, decoded cell by cell when asked for.
 
 use std::sync::Arc;
 
-use databases_core::{Codecs, Column, Columns, Error, ErrorKind, Result, RowBatch, ValueRef};
+use databases_core::{Codecs, Column, Columns, Error, ErrorKind, Result, RowBatch, TypeName, ValueRef};
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Row, Statement};
 
+use crate::pack::{Cell, unpack};
 use crate::types::{Changes, Codec, sql_name};
 
 /// The columns of a result and how each is read; made once per prepared statement.
 #[derive(Debug)]
 pub(crate) struct Plan {
     columns: Arc<Columns>,
-    codecs: Box<[Codec]>,
+    readers: Box<[Reader]>,
     changes: Changes,
+}
+
+#[derive(Debug)]
+struct Reader {
+    codec: Codec,
+    type_name: TypeName,
 }
 
 impl Plan {
     pub(crate) fn of(statement: &Statement, codecs: &Codecs, changes: Changes) -> Arc<Self> {
         let columns = statement.columns();
         let named = columns.iter().map(|column| Column::new(column.name(), sql_name(column.type_()).into_owned()));
-        Arc::new(Self {
-            columns: Arc::new(Columns::new(named.collect())),
-            codecs: columns.iter().map(|column| Codec::of(column.type_(), codecs)).collect(),
-            changes,
-        })
+        let named = Columns::new(named.collect());
+        let reader = |(column, named): (&tokio_postgres::Column, &Column)| Reader {
+            codec: Codec::of(column.type_(), codecs),
+            type_name: named.type_name_ref().clone(),
+        };
+        let readers = columns.iter().zip(&named).map(reader).collect();
+        Arc::new(Self { columns: Arc::new(named), readers, changes })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.codecs.is_empty()
+        self.readers.is_empty()
     }
 
     /// Whether each column is asked for in text.
     pub(crate) fn in_text(&self) -> impl ExactSizeIterator<Item = bool> {
-        self.codecs.iter().map(Codec::is_text)
+        self.readers.iter().map(|reader| reader.codec.is_text())
     }
 }
 
 /// Some rows of one result.
 pub(crate) struct PgBatch {
     plan: Arc<Plan>,
-    rows: Vec<Row>,
+    bytes: Bytes,
+    /// Row by row.
+    cells: Vec<Cell>,
+    rows: usize,
 }
 
+/// Where rows are kept.
+enum Bytes {
+    /// Out of the driver's buffer, which it can use again then.
+    Copied(Box<[u8]>),
+    /// In the driver's row, where copying would take long.
+    Held(Row),
+}
+
+/// More is not copied.
+const MOST_COPIED: usize = 64 << 10;
+
 impl PgBatch {
-    pub(crate) fn new(plan: Arc<Plan>, rows: Vec<Row>) -> Arc<Self> {
-        Arc::new(Self { plan, rows })
+    /// So many rows without a cell.
+    pub(crate) fn blank(plan: &Arc<Plan>, rows: usize) -> Arc<Self> {
+        Arc::new(Self { plan: plan.clone(), bytes: Bytes::Copied(Box::default()), cells: Vec::new(), rows })
+    }
+
+    /// The rows that the guard has packed into what the driver takes for one.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are no rows.
+    pub(crate) fn of(plan: &Arc<Plan>, row: Row) -> Result<Arc<Self>, NoRows> {
+        let columns = plan.readers.len();
+        if columns == 0 {
+            return Ok(Self::blank(plan, 1));
+        }
+        let packed = packed(&row);
+        // Behind them are the NULLs of the other columns.
+        if row.raw_size_bytes() != packed.len() + 4 * columns {
+            return Err(NoRows);
+        }
+        let cells = unpack(packed, columns).ok_or(NoRows)?;
+        let rows = cells.len() / columns;
+        let bytes = if packed.len() <= MOST_COPIED { Bytes::Copied(packed.into()) } else { Bytes::Held(row) };
+        Ok(Arc::new(Self { plan: plan.clone(), bytes, cells, rows }))
+    }
+
+    /// The bytes of a cell.
+    #[inline]
+    fn bytes(&self, row: usize, column: usize) -> Result<Option<&[u8]>> {
+        let outside = || Error::new(ErrorKind::Internal, "a cell outside of the batch");
+        let cell = self.cells.get(row * self.plan.readers.len() + column).ok_or_else(outside)?;
+        Ok(cell.of(match &self.bytes {
+            Bytes::Copied(bytes) => bytes,
+            Bytes::Held(row) => packed(row),
+        }))
     }
 }
 
-/// The bytes of a cell, of whatever type.
-struct Raw<'a>(Option<&'a [u8]>);
+/// Why a connection is given up: the driver would not take such rows one by one either.
+pub(crate) const NO_ROWS: &str = "the server sent rows of another form than that of the statement's columns";
+
+/// The server has sent something else than rows of the statement's columns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoRows;
+
+/// What the guard has put into the first column.
+fn packed(row: &Row) -> &[u8] {
+    row.try_get::<_, Raw<'_>>(0).map_or(&[], |raw| raw.0)
+}
+
+/// Whether what was packed is one row of one boolean, which is true.
+pub(crate) fn is_true(row: &Row) -> bool {
+    let packed = packed(row);
+    matches!(unpack(packed, 1).as_deref(), Some([cell]) if cell.of(packed) == Some(&[1]))
+}
+
+/// The bytes of a cell, of whatever type; none for NULL.
+struct Raw<'a>(&'a [u8]);
 
 impl<'a> FromSql<'a> for Raw<'a> {
     fn from_sql(_ty: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Self(Some(bytes)))
+        Ok(Self(bytes))
     }
 
     fn from_sql_null(_ty: &Type) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(Self(None))
+        Ok(Self(&[]))
     }
 
     fn accepts(_ty: &Type) -> bool {
@@ -72,24 +146,20 @@ impl RowBatch for PgBatch {
     }
 
     fn len(&self) -> usize {
-        self.rows.len()
+        self.rows
     }
 
     fn cell(&self, row: usize, column: usize) -> Result<ValueRef<'_>> {
-        let outside = || Error::new(ErrorKind::Internal, "a cell outside of the batch");
-        let cell: Raw<'_> = match self.rows.get(row) {
-            Some(row) => row.try_get(column).map_err(|_| outside())?,
-            None => return Err(outside()),
+        let Some(reader) = self.plan.readers.get(column) else {
+            return Err(Error::new(ErrorKind::Internal, "a cell outside of the batch"));
         };
-        let Some(bytes) = cell.0 else { return Ok(ValueRef::Null) };
-        // The driver checks that every row has as many cells as there are columns.
-        let (Some(codec), Some(named)) = (self.plan.codecs.get(column), self.plan.columns.get(column)) else {
-            return Err(outside());
-        };
-        codec.decode(named.type_name_ref(), bytes, &self.plan.changes)
+        match self.bytes(row, column)? {
+            Some(bytes) => reader.codec.decode(&reader.type_name, bytes, &self.plan.changes),
+            None => Ok(ValueRef::Null),
+        }
     }
 
     fn raw(&self, row: usize, column: usize) -> Option<&[u8]> {
-        self.rows.get(row)?.try_get::<_, Raw<'_>>(column).ok()?.0
+        if column < self.plan.readers.len() { self.bytes(row, column).ok()? } else { None }
     }
 }

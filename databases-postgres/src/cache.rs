@@ -11,7 +11,7 @@ use tokio_postgres::types::Type;
 
 use crate::batch::Plan;
 use crate::encode::{Encoded, Param, Rows, check_intervals};
-use crate::formats::Formats;
+use crate::guard::GuardState;
 use crate::many::TableState;
 use crate::session::Session;
 use crate::types::Changes;
@@ -33,7 +33,7 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Takes over a statement that has not been run yet, and sees to the formats of its result.
+    /// Takes over a statement that has not been run yet, and sees to it that its rows come packed and in their formats.
     ///
     /// # Errors
     ///
@@ -42,15 +42,19 @@ impl Prepared {
         statement: Statement,
         types: &[Type],
         codecs: &Codecs,
-        formats: &Formats,
+        guard: &GuardState,
         changes: Changes,
     ) -> Result<Arc<Self>> {
         let params: Box<[_]> = statement.params().iter().map(|ty| Param::new(ty, codecs)).collect();
         let has_text = params.iter().any(Param::is_text);
         let plan = Plan::of(&statement, codecs, changes);
-        if plan.in_text().any(|text| text) {
+        if !plan.is_empty() {
             let unnamed = || Error::new(ErrorKind::Internal, "the driver does not tell the name of its statement");
-            formats.insert(&name(&statement).ok_or_else(unnamed)?, plan.in_text());
+            let name = name(&statement).ok_or_else(unnamed)?;
+            if plan.in_text().any(|text| text) {
+                guard.formats.insert(&name, plan.in_text());
+            }
+            guard.packed.insert(&name);
         }
         let has_fitted = AtomicBool::new(false);
         Ok(Arc::new(Self {

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuar
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, RowStream, SimpleQueryMessage};
 
-use crate::batch::PgBatch;
+use crate::batch::{NO_ROWS, NoRows, PgBatch};
 use crate::cache::{Prepared, Statements};
 use crate::connect::{Cancel, SharedCancel};
 use crate::copy;
@@ -26,9 +26,6 @@ use crate::error;
 use crate::session::Session;
 use crate::stream::PgStream;
 
-/// How many rows, and bytes of them, a sink is given at once.
-const BATCH_ROWS: usize = 1000;
-const BATCH_BYTES: usize = 1 << 20;
 /// How long a dropped statement may take to end by itself before it is cancelled, and the longest pause between cancels.
 const CANCEL_AFTER: Duration = Duration::from_millis(2);
 const CANCEL_EVERY: Duration = Duration::from_millis(250);
@@ -240,30 +237,28 @@ pub(crate) fn affected(verb: Verb, rows: u64) -> u64 {
     }
 }
 
-/// Hands the rows to the sink in batches; the statement is read to its end even if the sink has enough.
+/// Hands the rows to the sink as they come; the statement is read to its end even if the sink has enough.
 async fn pour(
     rows: RowStream,
     prepared: &Prepared,
+    session: &Session,
     sink: &mut dyn RowSink,
     given: &mut bool,
 ) -> Result<(u64, Result<()>), tokio_postgres::Error> {
     let mut rows = std::pin::pin!(rows);
-    let (mut batch, mut bytes) = (Vec::new(), 0);
     let mut outcome = Ok(Flow::Continue);
     while let Some(row) = rows.try_next().await? {
         if !matches!(outcome, Ok(Flow::Continue)) {
             continue;
         }
-        bytes += row.raw_size_bytes();
-        batch.push(row);
-        if batch.len() >= BATCH_ROWS || bytes >= BATCH_BYTES {
-            outcome = sink.batch(PgBatch::new(prepared.plan.clone(), std::mem::take(&mut batch)));
-            (bytes, *given) = (0, true);
-        }
+        outcome = match PgBatch::of(&prepared.plan, row) {
+            Ok(batch) => sink.batch(batch),
+            Err(NoRows) => return Ok((0, Err(session.give_up(NO_ROWS)))),
+        };
+        *given = true;
     }
-    let last = !batch.is_empty() || (!*given && !prepared.plan.is_empty());
-    if last && matches!(outcome, Ok(Flow::Continue)) {
-        outcome = sink.batch(PgBatch::new(prepared.plan.clone(), batch));
+    if !*given && !prepared.plan.is_empty() {
+        outcome = sink.batch(PgBatch::blank(&prepared.plan, 0));
     }
     Ok((rows.rows_affected().unwrap_or(0), outcome.map(drop)))
 }
@@ -290,7 +285,7 @@ impl BackendConnection for PgConnection {
             let work = async {
                 if request.wants_rows {
                     let rows = client.query_raw(&prepared.statement, encoded.iter()).await?;
-                    return pour(rows, &prepared, sink, &mut given).await;
+                    return pour(rows, &prepared, &self.session, sink, &mut given).await;
                 }
                 let affected = client.execute_raw(&prepared.statement, encoded.iter()).await?;
                 Ok((affected, Ok(())))

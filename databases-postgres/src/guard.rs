@@ -3,8 +3,9 @@
 //! It hops from message header to message header in both directions and never copies a payload: what the frontend
 //! asked to be answered (Sync, Query) is counted against the server's ReadyForQuery, whose status byte and the command
 //! tags before it are the only proof of what a transaction is. It also refuses what a client must not accept: messages
-//! above a size, and a request for the password in clear text. It changes two things: the startup message gets the settings
-//! of every session of ours, and some results are asked for in other formats (see [`crate::formats`]).
+//! above a size, and a request for the password in clear text. It changes three things: the startup message gets the settings
+//! of every session of ours, some results are asked for in other formats (see [`crate::formats`]), and rows that come together
+//! are put into one message (see [`crate::pack`]).
 //!
 //! Message formats: <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 
@@ -19,6 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use crate::formats::{Formats, Rewriter};
+use crate::login::{KEPT_OF_LOGIN, refused};
+pub(crate) use crate::login::{Limits, Refused};
+use crate::pack::{Packed, Packer, Watcher};
 
 /// What the wire has told so far. Written by the [`Guard`], read by everybody.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub(crate) struct GuardState {
     server_version: Mutex<String>,
     /// Statements with columns in text.
     pub(crate) formats: Formats,
+    /// Statements whose rows come packed.
+    pub(crate) packed: Packed,
     changed: Notify,
 }
 
@@ -61,6 +67,7 @@ impl GuardState {
             refused: OnceLock::new(),
             server_version: Mutex::new(String::new()),
             formats: Formats::default(),
+            packed: Packed::default(),
             changed: Notify::new(),
         })
     }
@@ -149,23 +156,8 @@ impl GuardState {
     }
 }
 
-/// What is refused to a server during the login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// The password as it is.
-    Cleartext,
-    /// More computing with the password than a login is worth.
-    Computing,
-}
-
 /// How many bytes of a message are kept to look at; enough for every tag and parameter that matters.
 const KEPT: usize = 96;
-/// The same for a message of the login; PostgreSQL's longest that is looked at has 92.
-const KEPT_OF_LOGIN: usize = 512;
-/// How many blocks of SHA-256 a login may take, which the driver computes at one go: a tenth of a second, and what the driver's own
-/// limit of 100,000 rounds takes with a password that fits a block.
-const MAX_BLOCKS: u64 = 400_000;
-
 /// Walks over messages that may be cut at any byte.
 #[derive(Debug)]
 struct Walker {
@@ -223,16 +215,7 @@ impl Walker {
                 }
                 let [_, len @ ..] = self.header;
                 let len = usize::try_from(u32::from_be_bytes(len)).unwrap_or(usize::MAX);
-                if len < 4 {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "the server sent a message without a length",
-                    ));
-                }
-                if len > max_len {
-                    let message = format!("the server sent a message of {len} bytes; max_message_bytes is {max_len}");
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-                }
+                check_len(len, max_len)?;
                 self.body_left = len - 4;
                 self.kept_len = 0;
             }
@@ -259,6 +242,17 @@ impl Walker {
     }
 }
 
+fn check_len(len: usize, max_len: usize) -> io::Result<()> {
+    if len < 4 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the server sent a message without a length"));
+    }
+    if len > max_len {
+        let message = format!("the server sent a message of {len} bytes; max_message_bytes is {max_len}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(())
+}
+
 /// What a ReadyForQuery will answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Group {
@@ -266,19 +260,10 @@ enum Group {
     Housekeeping,
     /// Parse, Bind, Execute … Sync.
     Extended,
+    /// The same of a statement whose rows come packed.
+    Packed,
     /// Query.
     Simple,
-}
-
-/// What the guard refuses.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// The longest message the server may send.
-    pub(crate) max_message_bytes: usize,
-    /// Whether the password may be sent as it is.
-    pub(crate) allow_cleartext_password: bool,
-    /// How long the password is.
-    pub(crate) password_bytes: usize,
 }
 
 /// The walkers of both directions and what they have found; apart from the stream, for the tests.
@@ -292,6 +277,10 @@ struct Watch {
     groups: VecDeque<Group>,
     /// Whether work was written since the last Sync.
     work: bool,
+    /// Whether that was a statement whose rows come packed.
+    packs: bool,
+    /// How many of the groups are.
+    packed: usize,
 }
 
 impl Watch {
@@ -303,24 +292,42 @@ impl Watch {
             client: Walker::new(true),
             groups: VecDeque::new(),
             work: false,
+            packs: false,
+            packed: 0,
         }
     }
 
+    /// Whether packed rows may come.
+    fn expects_packed(&self) -> bool {
+        self.packs || self.packed > 0
+    }
+
     fn wrote(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Self { state, client, groups, work, .. } = self;
+        let Self { state, client, groups, work, packs, packed, .. } = self;
         client.walk(bytes, usize::MAX, |tag, body| {
             match tag {
-                b'P' | b'B' | b'E' => *work = true,
+                b'B' => {
+                    *work = true;
+                    // Behind the name of the portal.
+                    *packs |= body.split(|&byte| byte == 0).nth(1).is_some_and(|name| state.packed.contains(name));
+                }
+                b'P' | b'E' => *work = true,
                 // The server ignores Sync while it waits for COPY data.
                 b'S' if !state.is_copying_in() => {
-                    let group = if *work { Group::Extended } else { Group::Housekeeping };
+                    let group = match (*packs, *work) {
+                        (true, _) => Group::Packed,
+                        (false, true) => Group::Extended,
+                        (false, false) => Group::Housekeeping,
+                    };
                     push(state, groups, group);
-                    *work = false;
+                    *packed += usize::from(*packs);
+                    (*work, *packs) = (false, false);
                 }
                 b'Q' => push(state, groups, Group::Simple),
                 b'C' => {
                     if let Some(statement) = body.strip_prefix(b"S") {
                         state.formats.remove(text(statement));
+                        state.packed.remove(text(statement));
                     }
                 }
                 b'c' | b'f' if state.copy_in.swap(false, SeqCst) => *work = true,
@@ -331,11 +338,13 @@ impl Watch {
     }
 
     fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Self { state, limits, server, groups, work, .. } = self;
+        let Self { state, limits, server, groups, work, packed, .. } = self;
         server.walk(bytes, limits.max_message_bytes, |tag, body| {
             match tag {
                 b'Z' => {
-                    if groups.pop_front().is_some_and(|group| group != Group::Housekeeping) {
+                    let group = groups.pop_front();
+                    *packed -= usize::from(group == Some(Group::Packed));
+                    if group.is_some_and(|group| group != Group::Housekeeping) {
                         state.working.fetch_sub(1, SeqCst);
                     }
                     state.status.store(body.first().copied().unwrap_or(0), SeqCst);
@@ -361,7 +370,8 @@ impl Watch {
                 b'G' => {
                     state.copy_in.store(true, SeqCst);
                     // The Sync that followed the Execute is among those that the server ignores now.
-                    if groups.front() == Some(&Group::Extended) {
+                    if let Some(group @ (Group::Extended | Group::Packed)) = groups.front() {
+                        *packed -= usize::from(*group == Group::Packed);
                         groups.pop_front();
                         state.working.fetch_sub(1, SeqCst);
                     }
@@ -380,36 +390,30 @@ impl Watch {
     }
 }
 
+impl Watcher for Watch {
+    fn passed(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.read(bytes)
+    }
+
+    fn missing(&self) -> usize {
+        self.server.missing()
+    }
+
+    fn packs(&self) -> bool {
+        // Rows may come before the Sync behind their statement was written.
+        self.groups.front().map_or(self.packs, |group| *group == Group::Packed)
+    }
+
+    fn check(&self, len: usize) -> io::Result<()> {
+        check_len(len, self.limits.max_message_bytes)
+    }
+}
+
 fn push(state: &GuardState, groups: &mut VecDeque<Group>, group: Group) {
     groups.push_back(group);
     if group != Group::Housekeeping {
         state.working.fetch_add(1, SeqCst);
     }
-}
-
-/// What is wrong with a message of the login.
-fn refused(body: &[u8], limits: &Limits) -> Option<Refused> {
-    let (kind, data) = body.split_first_chunk()?;
-    match u32::from_be_bytes(*kind) {
-        3 if !limits.allow_cleartext_password => Some(Refused::Cleartext),
-        // The server's first message of SCRAM, `r=…,s=…,i=4096`: each round hashes the whole password, if it is longer than a block.
-        11 => {
-            // The rounds of a message that is too long may stand behind what is kept.
-            let rounds = if body.len() < KEPT_OF_LOGIN { rounds(data) } else { u64::MAX };
-            let blocks_of_password = u64::try_from(limits.password_bytes / 64).unwrap_or(u64::MAX);
-            (rounds.saturating_mul(blocks_of_password.saturating_add(4)) > MAX_BLOCKS).then_some(Refused::Computing)
-        }
-        _ => None,
-    }
-}
-
-/// The number behind `i=`; 0 if the driver will not understand it either.
-fn rounds(data: &[u8]) -> u64 {
-    let digits = data.split(|&byte| byte == b',').find_map(|part| part.strip_prefix(b"i=")).unwrap_or_default();
-    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
-    let number =
-        digits.iter().try_fold(0_u64, |number, byte| Some(number.saturating_mul(10).saturating_add(digit(byte)?)));
-    number.unwrap_or(0)
 }
 
 /// The bytes up to the NUL.
@@ -437,6 +441,7 @@ pub(crate) struct Guard<S> {
     inner: S,
     watch: Watch,
     rewriter: Rewriter,
+    packer: Packer,
     /// The startup message, until it is whole.
     startup: Vec<u8>,
     /// What was rewritten and is to be written, from `written` on.
@@ -464,8 +469,15 @@ const REWRITE_BYTES: usize = 64 << 10;
 
 impl<S> Guard<S> {
     pub(crate) fn new(inner: S, state: Arc<GuardState>, limits: Limits) -> Self {
-        let watch = Watch::new(state, limits);
-        Self { inner, watch, rewriter: Rewriter::default(), startup: Vec::new(), out: Vec::new(), written: 0 }
+        Self {
+            inner,
+            watch: Watch::new(state, limits),
+            rewriter: Rewriter::default(),
+            packer: Packer::default(),
+            startup: Vec::new(),
+            out: Vec::new(),
+            written: 0,
+        }
     }
 }
 
@@ -474,8 +486,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
         let this = &mut *self;
         let before = buf.filled().len();
         let room = buf.remaining();
-        let result = ready!(Pin::new(&mut this.inner).poll_read(cx, buf));
-        let result = result.and_then(|()| this.watch.read(&buf.filled()[before..]));
+        let result = if this.watch.expects_packed() || !this.packer.is_empty() {
+            ready!(this.packer.poll_read(cx, &mut this.inner, &mut this.watch, buf))
+        } else {
+            let read = ready!(Pin::new(&mut this.inner).poll_read(cx, buf));
+            read.and_then(|()| this.watch.read(&buf.filled()[before..]))
+        };
         if result.is_err() || (room > 0 && buf.filled().len() == before) {
             this.watch.state.close();
         }

@@ -1,8 +1,11 @@
 use std::future::poll_fn;
+use std::task::Waker;
 
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::pack::unpack;
 
 const LIMITS: Limits = Limits { max_message_bytes: 1 << 20, allow_cleartext_password: false, password_bytes: 10 };
 
@@ -183,7 +186,7 @@ fn a_request_for_the_password_in_clear_text_is_refused() {
     }
 }
 
-proptest::proptest! {
+proptest! {
     #[test]
     fn no_bytes_panic(bytes: Vec<u8>, chunk in 1_usize..9) {
         let mut watch = Watch::new(GuardState::new(), LIMITS);
@@ -310,4 +313,156 @@ async fn binds_get_their_formats_through_a_socket_that_takes_little_at_a_time() 
     guard.shutdown().await.unwrap();
     drop(guard);
     assert!(reader.await.unwrap().unwrap() == expected);
+}
+
+/// A server that says what it says in these parts.
+struct Parts(VecDeque<Vec<u8>>);
+
+impl AsyncRead for Parts {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(mut part) = self.0.pop_front() {
+            let rest = part.split_off(part.len().min(buf.remaining()));
+            buf.put_slice(&part);
+            if !rest.is_empty() {
+                self.0.push_front(rest);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What the driver is given of `server` after `client` was written, reading `room` bytes at a time.
+fn given(packed: &[&str], client: &[u8], server: &[u8], part: usize, room: usize) -> io::Result<Vec<u8>> {
+    let state = GuardState::new();
+    packed.iter().for_each(|name| state.packed.insert(name));
+    let parts = server.chunks(part).map(<[u8]>::to_vec).collect();
+    let mut guard = Guard::new(Parts(parts), state, LIMITS);
+    guard.watch.wrote(&startup())?;
+    guard.watch.wrote(client)?;
+    let (mut given, mut room) = (Vec::new(), vec![0; room]);
+    loop {
+        let mut buf = ReadBuf::new(&mut room);
+        let Poll::Ready(read) = Pin::new(&mut guard).poll_read(&mut Context::from_waker(Waker::noop()), &mut buf)
+        else {
+            panic!("the parts are always ready");
+        };
+        read?;
+        match buf.filled() {
+            [] => break,
+            filled => given.extend_from_slice(filled),
+        }
+    }
+    Ok(given)
+}
+
+type Cells = Vec<Option<Vec<u8>>>;
+
+fn row(cells: &Cells) -> Vec<u8> {
+    let mut body = u16::try_from(cells.len()).unwrap().to_be_bytes().to_vec();
+    for cell in cells {
+        let len = cell.as_ref().map_or(-1, |cell| i32::try_from(cell.len()).unwrap());
+        body.extend(len.to_be_bytes());
+        body.extend(cell.iter().flatten());
+    }
+    message(b'D', &body)
+}
+
+/// The messages of the driver, those with rows of packed statements as those rows.
+fn unpacked(mut bytes: &[u8], is_packed: impl Fn(usize) -> bool) -> Vec<u8> {
+    let (mut answer, mut found) = (0, Vec::new());
+    while let Some((tag, rest)) = bytes.split_first() {
+        let len = u32::from_be_bytes(*rest.first_chunk().unwrap()) as usize;
+        let (body, next) = (&rest[4..len], &rest[len..]);
+        if *tag == b'D' && is_packed(answer) {
+            let columns = usize::from(u16::from_be_bytes(*body.first_chunk().unwrap()));
+            let packed = u32::from_be_bytes(*body[2..].first_chunk().unwrap()) as usize;
+            let (packed, nulls) = body[6..].split_at(packed);
+            assert_eq!(nulls, [-1_i32; 9].map(i32::to_be_bytes)[..columns - 1].concat());
+            for cells in unpack(packed, columns).unwrap().chunks(columns) {
+                found.extend(row(&cells.iter().map(|cell| cell.of(packed).map(<[u8]>::to_vec)).collect()));
+            }
+        } else {
+            found.extend(message(*tag, body));
+        }
+        answer += usize::from(*tag == b'Z');
+        bytes = next;
+    }
+    found
+}
+
+fn execute(statement: &str) -> Vec<u8> {
+    let bind = message(b'B', &[b"\0", statement.as_bytes(), b"\0\0\0\0\0\0\0"].concat());
+    [bind, message(b'E', b"\0\0\0\0\0"), sync()].concat()
+}
+
+fn any_rows() -> impl Strategy<Value = Vec<Cells>> {
+    let cell = prop_oneof![
+        1 => Just(None),
+        8 => proptest::collection::vec(any::<u8>(), 0..12).prop_map(Some),
+        1 => (0_usize..20_000).prop_map(|len| Some(vec![b'D'; len])),
+    ];
+    (1_usize..6).prop_flat_map(move |columns| {
+        proptest::collection::vec(proptest::collection::vec(cell.clone(), columns), 0..40)
+    })
+}
+
+proptest! {
+    #[test]
+    fn rows_are_packed_however_they_are_cut(
+        answers in proptest::collection::vec((any::<bool>(), any_rows(), any::<bool>()), 1..5),
+        part in prop_oneof![1_usize..20, Just(1_000), Just(100_000)],
+        room in prop_oneof![1_usize..20, Just(8_192), Just(100_000)],
+    ) {
+        let (mut client, mut server) = (Vec::new(), Vec::new());
+        for (is_packed, rows, has_notice) in &answers {
+            client.extend(execute(if *is_packed { "s7" } else { "s70" }));
+            server.extend(message(b'2', b""));
+            for (index, cells) in rows.iter().enumerate() {
+                if *has_notice && index == 3 {
+                    server.extend(message(b'N', &[b'D'; 300]));
+                }
+                server.extend(row(cells));
+            }
+            server.extend([tag("SELECT 1"), ready(b'I')].concat());
+        }
+        let given = given(&["s7"], &client, &server, part, room).unwrap();
+        prop_assert!(unpacked(&given, |answer| answers[answer].0) == server);
+        if answers.iter().all(|(is_packed, ..)| !is_packed) {
+            prop_assert!(given == server);
+        }
+    }
+
+    #[test]
+    fn no_bytes_of_rows_panic(bytes: Vec<u8>, rows in any_rows(), at: proptest::sample::Index, to: u8, part in 1_usize..99) {
+        let _ = unpack(&bytes, 3);
+        let mut server = rows.iter().flat_map(row).chain(bytes).chain(ready(b'I')).collect::<Vec<_>>();
+        let at = at.index(server.len());
+        server[at] = to;
+        let _ = given(&["s7"], &execute("s7"), &server, part, 100);
+    }
+}
+
+#[test]
+fn rows_that_come_before_their_sync_was_written_are_packed() {
+    let written = execute("s7");
+    let rows = [row(&vec![Some(vec![1]), None]), row(&vec![None, Some(vec![2; 30_000])])].concat();
+    let given = given(&["s7"], &written[..written.len() - 5], &rows, 1_000, 1_000).unwrap();
+    assert!(given != rows && unpacked(&given, |_| true) == rows);
+}
+
+#[test]
+fn a_closed_statement_is_packed_no_more() {
+    let rows = [row(&vec![Some(vec![1])]), ready(b'I')].concat();
+    let client = [message(b'C', b"Ss7\0"), sync(), execute("s7")].concat();
+    let server = [message(b'3', b""), ready(b'I'), rows].concat();
+    assert_eq!(given(&["s7"], &client, &server, 10, 10).unwrap(), server);
+}
+
+#[test]
+fn packed_rows_are_limited_as_others_are() {
+    for (len, refused) in [(1 << 20, false), ((1 << 20) + 1, true), (u32::MAX, true), (3, true), (5, true)] {
+        let server = [&b"D"[..], &u32::to_be_bytes(len), &[0, 1, 0, 0, 0, 0]].concat();
+        assert_eq!(given(&["s7"], &execute("s7"), &server, 100, 100).is_err(), refused, "{len}");
+    }
+    assert!(given(&["s7"], &execute("s7"), &message(b'D', &[0, 0]), 100, 100).is_err());
 }

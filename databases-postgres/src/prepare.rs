@@ -277,7 +277,7 @@ impl PgConnection {
             match result {
                 Ok(statement) => {
                     let prepared =
-                        Prepared::new(statement, &types, &codecs, &session.guard.formats, Changes::telling(&changed))?;
+                        Prepared::new(statement, &types, &codecs, &session.guard, Changes::telling(&changed))?;
                     if let Some(statements) = statements {
                         statements.insert(key(&sql, &types), Entry::Ready(prepared.clone()));
                     }

@@ -202,7 +202,7 @@ impl Session {
         let copying = self.guard.is_copying_in();
         // The driver and the server no longer agree on what is being answered.
         self.set_reason(error::reason(&error));
-        self.kill();
+        let given_up = self.give_up(&error.to_string());
         if copying {
             return Error::new(
                 ErrorKind::Unsupported,
@@ -211,7 +211,14 @@ impl Session {
             .with_hint("copy_in() and copy_rows() send data")
             .with_effect(Effect::RolledBack);
         }
-        Error::new(ErrorKind::Disconnected, format!("the connection was given up: {error}"))
+        given_up
+    }
+
+    /// Ends the connection because of what the server sent.
+    pub(crate) fn give_up(&self, why: &str) -> Error {
+        self.set_reason(Reason { code: None, message: why.to_owned() });
+        self.kill();
+        Error::new(ErrorKind::Disconnected, format!("the connection was given up: {why}"))
     }
 }
 

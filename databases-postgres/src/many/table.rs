@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use tokio_postgres::Client;
 
+use crate::batch::is_true;
+
 /// Whether rows may be inserted into the table named by `$1` many at a time: a table or its partitions, without
 ///
 /// - row security, triggers and rules: they see how many statements there are, and which rows are there when they run;
@@ -65,5 +67,5 @@ pub(super) async fn is_plain(
     table: &str,
 ) -> Result<bool, tokio_postgres::Error> {
     let row = client.query_one(look, &[&table]).await?;
-    row.try_get::<_, Option<bool>>(0).map(|plain| plain == Some(true))
+    Ok(is_true(&row))
 }

@@ -163,20 +163,32 @@ impl Codec {
     }
 
     /// Reads a value that is not NULL.
+    #[inline]
     pub(crate) fn decode<'a>(
         &self,
         type_name: &'a TypeName,
         bytes: &'a [u8],
         changes: &Changes,
     ) -> Result<ValueRef<'a>> {
-        if self.is_nested() {
-            let mut decoder = Decoder { type_name, room: Room::of(bytes), depth: 0, changes };
-            return Ok(ValueRef::Array(Box::new(decoder.nested(self, bytes)?)));
+        match self {
+            Self::Array(_)
+            | Self::Range(_)
+            | Self::Multirange(_)
+            | Self::Composite(_)
+            | Self::Record
+            | Self::Hstore
+            | Self::Literal(_) => self.made_of_values(type_name, bytes, changes),
+            _ => self.scalar(type_name, bytes),
         }
-        if let Self::Literal(items) = self {
-            return Ok(ValueRef::Array(Box::new(literal::array(utf8(bytes)?, items, Room::of(bytes))?)));
-        }
-        self.scalar(type_name, bytes)
+    }
+
+    fn made_of_values<'a>(&self, type_name: &TypeName, bytes: &[u8], changes: &Changes) -> Result<ValueRef<'a>> {
+        let room = Room::of(bytes);
+        let array = match self {
+            Self::Literal(items) => literal::array(utf8(bytes)?, items, room)?,
+            _ => Decoder { type_name, room, depth: 0, changes }.nested(self, bytes)?,
+        };
+        Ok(ValueRef::Array(Box::new(array)))
     }
 }
 

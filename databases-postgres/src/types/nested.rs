@@ -5,7 +5,7 @@
 use databases_core::{Array, Codecs, Error, ErrorKind, Result, TypeName, Value, ValueKind};
 use tokio_postgres::types::Type;
 
-use super::reader::{Reader, Room, malformed, utf8};
+use super::reader::{Reader, Room, fixed, malformed, utf8};
 use super::{Changes, Codec, Element, MAX_DEPTH};
 
 /// The server's own limit.
@@ -75,11 +75,11 @@ impl Decoder<'_> {
         if dimensions > MAX_DIMENSIONS {
             return Err(malformed());
         }
-        let (mut lengths, mut bounds) = (Vec::with_capacity(dimensions), Vec::with_capacity(dimensions));
-        for _ in 0..dimensions {
-            let length = i32::from_be_bytes(bytes.take()?);
-            lengths.push(usize::try_from(length).map_err(|_| malformed())?);
-            bounds.push(i32::from_be_bytes(bytes.take()?));
+        let (mut lengths, mut bounds) = ([0; MAX_DIMENSIONS], [0; MAX_DIMENSIONS]);
+        let (lengths, bounds) = (&mut lengths[..dimensions], &mut bounds[..dimensions]);
+        for (length, bound) in lengths.iter_mut().zip(&mut *bounds) {
+            *length = usize::try_from(i32::from_be_bytes(bytes.take()?)).map_err(|_| malformed())?;
+            *bound = i32::from_be_bytes(bytes.take()?);
         }
         let total = lengths.iter().try_fold(1_usize, |total, length| total.checked_mul(*length));
         // Each item has a length of four bytes: more items than that is a lie.
@@ -89,7 +89,7 @@ impl Decoder<'_> {
         let array = if dimensions == 0 || total == Some(0) {
             Array::new(Vec::new(), element.item_kind())
         } else {
-            self.dimension(element, &lengths, &mut bytes)?.with_lower_bounds(&bounds)
+            self.dimension(element, lengths, &mut bytes)?.with_lower_bounds(bounds)
         };
         bytes.end()?;
         Ok(array)
@@ -98,15 +98,25 @@ impl Decoder<'_> {
     fn dimension(&mut self, element: &Codec, lengths: &[usize], bytes: &mut Reader<'_>) -> Result<Array> {
         let (length, inner) = lengths.split_first().ok_or_else(malformed)?;
         self.room.take_items(*length)?;
-        let mut items = Vec::with_capacity(*length);
-        for _ in 0..*length {
-            items.push(if inner.is_empty() {
-                self.item(element, bytes.item()?)?
-            } else {
-                Value::Array(Box::new(self.dimension(element, inner, bytes)?))
-            });
-        }
+        let items = if inner.is_empty() {
+            self.items(element, *length, bytes)?
+        } else {
+            let inner = |_| self.dimension(element, inner, bytes).map(|array| Value::Array(Box::new(array)));
+            (0..*length).map(inner).collect::<Result<_>>()?
+        };
         Ok(Array::new(items, element.item_kind()))
+    }
+
+    fn items(&mut self, element: &Codec, count: usize, bytes: &mut Reader<'_>) -> Result<Vec<Value>> {
+        // What most arrays are of is read without asking for each item what it is.
+        match element {
+            Codec::Int2 => read_items(count, bytes, |item| Ok(Value::Int(i16::from_be_bytes(fixed(item)?).into()))),
+            Codec::Int4 => read_items(count, bytes, |item| Ok(Value::Int(i32::from_be_bytes(fixed(item)?).into()))),
+            Codec::Int8 => read_items(count, bytes, |item| Ok(Value::Int(i64::from_be_bytes(fixed(item)?)))),
+            Codec::Float8 => read_items(count, bytes, |item| Ok(Value::Float(f64::from_be_bytes(fixed(item)?)))),
+            Codec::Text => read_items(count, bytes, |item| Ok(Value::Text(utf8(item)?.to_owned()))),
+            _ => read_items(count, bytes, |item| self.value(element, item)),
+        }
     }
 
     fn range(&mut self, element: &Codec, bytes: &[u8]) -> Result<Array> {
@@ -191,6 +201,22 @@ impl Decoder<'_> {
         bytes.end()?;
         Ok(Array::map(pairs))
     }
+}
+
+/// Reads items, of which there is a length each.
+fn read_items(
+    count: usize,
+    bytes: &mut Reader<'_>,
+    mut read: impl FnMut(&[u8]) -> Result<Value>,
+) -> Result<Vec<Value>> {
+    let mut items = Vec::with_capacity(count);
+    for _ in 0..count {
+        items.push(match bytes.item()? {
+            Some(item) => read(item)?,
+            None => Value::Null,
+        });
+    }
+    Ok(items)
 }
 
 /// The codec of a field that nobody has declared, of a record without a type or a composite type that has been changed.

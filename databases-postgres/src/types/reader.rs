@@ -7,12 +7,19 @@ pub(super) fn malformed() -> Error {
     Error::new(ErrorKind::Decode, "the bytes are not what their type says")
 }
 
+#[inline]
 pub(super) fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N]> {
     bytes.try_into().map_err(|_| malformed())
 }
 
+#[cold]
+fn not_utf8() -> Error {
+    Error::new(ErrorKind::Decode, "the text is not UTF-8")
+}
+
+#[inline]
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str> {
-    std::str::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::Decode, "the text is not UTF-8"))
+    std::str::from_utf8(bytes).map_err(|_| not_utf8())
 }
 
 /// Bytes of which the front is taken off.
@@ -32,6 +39,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes behind their length; `None` where the length says NULL.
+    #[inline]
     pub(super) fn item(&mut self) -> Result<Option<&'a [u8]>> {
         let len = match i32::from_be_bytes(self.take()?) {
             -1 => return Ok(None),

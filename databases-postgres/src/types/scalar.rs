@@ -13,6 +13,7 @@ pub(crate) const JSONB_VERSION: u8 = 1;
 
 impl Codec {
     /// Reads a value that is not made of values and not NULL.
+    #[inline]
     pub(super) fn scalar<'a>(&self, type_name: &'a TypeName, bytes: &'a [u8]) -> Result<ValueRef<'a>> {
         Ok(match self {
             Self::Bool => ValueRef::Bool(fixed::<1>(bytes)? != [0]),
