@@ -49,9 +49,8 @@ fn number(statement: &[u8]) -> Option<u64> {
 const INPUT_BYTES: usize = 32 << 10;
 /// A longer row is passed on as it comes, in a message of its own.
 const MOST_KEPT: usize = 8 << 10;
-/// How much is put into one message, where the driver's buffer has no better idea.
-const FEWEST_BYTES: usize = 1 << 10;
-const MOST_BYTES: usize = 16 << 10;
+/// How much the driver has room for in a fresh buffer, and so how long a message is made.
+const MESSAGE_BYTES: usize = 8 << 10;
 /// Tag, length, and the number of columns.
 const HEADER: usize = 7;
 /// The length of a row or a cell; of a NULL it is -1.
@@ -135,7 +134,10 @@ impl Packer {
             }
             self.output.clear();
             self.given = 0;
-            self.pack(watch, buf.remaining().clamp(FEWEST_BYTES, MOST_BYTES))?;
+            // A message that ends where the driver's buffer does need not be moved to the next one, unless it were short for that.
+            let room = buf.remaining();
+            let enough = if room < MESSAGE_BYTES / 2 { MESSAGE_BYTES } else { room.min(2 * MESSAGE_BYTES) };
+            self.pack(watch, enough)?;
             if self.output.is_empty() && ready!(self.poll_input(cx, inner))? == 0 {
                 return Poll::Ready(Ok(()));
             }

@@ -101,8 +101,11 @@ impl Decoder<'_> {
         let items = if inner.is_empty() {
             self.items(element, *length, bytes)?
         } else {
-            let inner = |_| self.dimension(element, inner, bytes).map(|array| Value::Array(Box::new(array)));
-            (0..*length).map(inner).collect::<Result<_>>()?
+            let mut items = Vec::with_capacity(*length);
+            for _ in 0..*length {
+                items.push(Value::Array(Box::new(self.dimension(element, inner, bytes)?)));
+            }
+            items
         };
         Ok(Array::new(items, element.item_kind()))
     }
