@@ -234,6 +234,11 @@ impl Row {
         Self { batch, index }
     }
 
+    /// Becomes the next row of its batch, which has one.
+    pub(crate) fn advance(&mut self) {
+        self.index += 1;
+    }
+
     /// Calls `f` with each of the first `count` rows of `batch` until it fails. One reference serves them all.
     pub(crate) fn for_first(
         batch: Arc<dyn RowBatch>,
@@ -243,7 +248,7 @@ impl Row {
         let mut row = Self { batch, index: 0 };
         while row.index < count {
             f(&row)?;
-            row.index += 1;
+            row.advance();
         }
         Ok(())
     }

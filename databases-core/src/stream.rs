@@ -20,8 +20,8 @@ pub type BatchStream<'e> = Pin<Box<dyn Stream<Item = Result<Arc<dyn RowBatch>>> 
 #[must_use = "a stream does nothing until it is polled"]
 pub struct RowStream<'e, T> {
     source: Source<'e>,
-    batch: Option<Arc<dyn RowBatch>>,
-    next: usize,
+    /// The next row of the batch that is read, and how many there are from it on.
+    next: Option<(Row, usize)>,
     plan: Plan,
     row: std::marker::PhantomData<fn() -> T>,
 }
@@ -42,7 +42,7 @@ impl<'e, T> RowStream<'e, T> {
     }
 
     fn from_source(source: Source<'e>) -> Self {
-        Self { source, batch: None, next: 0, plan: Plan::default(), row: std::marker::PhantomData }
+        Self { source, next: None, plan: Plan::default(), row: std::marker::PhantomData }
     }
 }
 
@@ -52,13 +52,15 @@ impl<T: FromRow> Stream for RowStream<'_, T> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if let Some(batch) = &this.batch {
-                if this.next < batch.len() {
-                    let row = Row::new(batch.clone(), this.next);
-                    this.next += 1;
-                    return Poll::Ready(Some(T::from_row_planned(RowRef::kept(&row), &mut this.plan)));
+            if let Some((row, left)) = &mut this.next {
+                let read = T::from_row_planned(RowRef::kept(row), &mut this.plan);
+                *left -= 1;
+                if *left == 0 {
+                    this.next = None;
+                } else {
+                    row.advance();
                 }
-                this.batch = None;
+                return Poll::Ready(Some(read));
             }
             let polled = match &mut this.source {
                 Source::Batches(batches) => ready!(batches.as_mut().poll_next(cx)),
@@ -66,7 +68,10 @@ impl<T: FromRow> Stream for RowStream<'_, T> {
                 Source::Ended => None,
             };
             match polled {
-                Some(Ok(batch)) => (this.batch, this.next) = (Some(batch), 0),
+                Some(Ok(batch)) => {
+                    let len = batch.len();
+                    this.next = (len > 0).then(|| (Row::new(batch, 0), len));
+                }
                 end => {
                     // The connection goes back now, and not when the stream is dropped.
                     this.source = Source::Ended;

@@ -1,6 +1,6 @@
 //! A stream between the socket and the driver that knows what the session is doing.
 //!
-//! It hops from message header to message header in both directions and never copies a payload: what the frontend
+//! It hops from message header to message header in both directions and copies no payload but that of rows: what the frontend
 //! asked to be answered (Sync, Query) is counted against the server's ReadyForQuery, whose status byte and the command
 //! tags before it are the only proof of what a transaction is. It also refuses what a client must not accept: messages
 //! above a size, and a request for the password in clear text. It changes three things: the startup message gets the settings
