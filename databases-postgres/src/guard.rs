@@ -28,6 +28,8 @@ pub(crate) struct GuardState {
     status: AtomicU8,
     /// Groups of messages that do work, written and not yet answered by ReadyForQuery.
     working: AtomicUsize,
+    /// Calls under way, whether or not anything of theirs was written yet.
+    pub(crate) calls: AtomicUsize,
     /// An ErrorResponse was read and its ReadyForQuery was not.
     in_error: AtomicBool,
     /// The server waits for the data of COPY … FROM STDIN.
@@ -51,6 +53,7 @@ impl GuardState {
             closed: AtomicBool::new(false),
             status: AtomicU8::new(0),
             working: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
             in_error: AtomicBool::new(false),
             copy_in: AtomicBool::new(false),
             beginning: AtomicBool::new(false),
@@ -213,6 +216,15 @@ impl Walker {
         mut message: impl FnMut(u8, &[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         while !bytes.is_empty() {
+            // A message that is here as a whole is looked at where it is.
+            if self.have == 0
+                && let Some((header, body)) = bytes.split_first_chunk()
+                && let Some((body, rest)) = body.split_at_checked(body_len(header, max_len)?)
+            {
+                bytes = rest;
+                message(header[0], &body[..body.len().min(most_kept(header[0]))])?;
+                continue;
+            }
             if self.have < 5 {
                 let take = bytes.len().min(5 - self.have);
                 self.header[self.have..self.have + take].copy_from_slice(&bytes[..take]);
@@ -221,29 +233,11 @@ impl Walker {
                 if self.have < 5 {
                     return Ok(());
                 }
-                let [_, len @ ..] = self.header;
-                let len = usize::try_from(u32::from_be_bytes(len)).unwrap_or(usize::MAX);
-                if len < 4 {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "the server sent a message without a length",
-                    ));
-                }
-                if len > max_len {
-                    let message = format!("the server sent a message of {len} bytes; max_message_bytes is {max_len}");
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-                }
-                self.body_left = len - 4;
+                self.body_left = body_len(&self.header, max_len)?;
                 self.kept_len = 0;
             }
             let take = bytes.len().min(self.body_left);
-            let most = match self.header[0] {
-                b'R' => KEPT_OF_LOGIN,
-                // Rows are most of what comes, and nobody looks into them.
-                b'D' => 0,
-                _ => KEPT,
-            };
-            let keep = take.min(most - self.kept_len);
+            let keep = take.min(most_kept(self.header[0]) - self.kept_len);
             self.kept[self.kept_len..self.kept_len + keep].copy_from_slice(&bytes[..keep]);
             self.kept_len += keep;
             self.body_left -= take;
@@ -256,6 +250,30 @@ impl Walker {
             }
         }
         Ok(())
+    }
+}
+
+/// The length of the body behind a header.
+fn body_len(header: &[u8; 5], max_len: usize) -> io::Result<usize> {
+    let [_, len @ ..] = *header;
+    let len = usize::try_from(u32::from_be_bytes(len)).unwrap_or(usize::MAX);
+    if len < 4 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the server sent a message without a length"));
+    }
+    if len > max_len {
+        let message = format!("the server sent a message of {len} bytes; max_message_bytes is {max_len}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(len - 4)
+}
+
+/// How many bytes are looked at of a message.
+fn most_kept(tag: u8) -> usize {
+    match tag {
+        b'R' => KEPT_OF_LOGIN,
+        // Rows are most of what comes, and nobody looks into them.
+        b'D' => 0,
+        _ => KEPT,
     }
 }
 
@@ -339,7 +357,7 @@ impl Watch {
                         state.working.fetch_sub(1, SeqCst);
                     }
                     state.status.store(body.first().copied().unwrap_or(0), SeqCst);
-                    if state.in_error.swap(false, SeqCst) {
+                    if state.in_error.load(SeqCst) && state.in_error.swap(false, SeqCst) {
                         state.changed.notify_waiters();
                     }
                 }
@@ -442,6 +460,8 @@ pub(crate) struct Guard<S> {
     /// What was rewritten and is to be written, from `written` on.
     out: Vec<u8>,
     written: usize,
+    /// The last write was put off.
+    has_waited: bool,
 }
 
 /// What every session of ours is in. Each is a parameter of the startup message, which comes after what the parameter
@@ -459,13 +479,25 @@ fn with_settings(mut message: Vec<u8>) -> io::Result<Vec<u8>> {
     Ok(message)
 }
 
+/// So many calls on a connection send what they have together; as soon as there is as much, it is sent.
+const MANY_CALLS: usize = 4;
+const ENOUGH_BYTES: usize = 2 << 10;
+
 /// How much is rewritten at once.
 const REWRITE_BYTES: usize = 64 << 10;
 
 impl<S> Guard<S> {
     pub(crate) fn new(inner: S, state: Arc<GuardState>, limits: Limits) -> Self {
         let watch = Watch::new(state, limits);
-        Self { inner, watch, rewriter: Rewriter::default(), startup: Vec::new(), out: Vec::new(), written: 0 }
+        Self {
+            inner,
+            watch,
+            rewriter: Rewriter::default(),
+            startup: Vec::new(),
+            out: Vec::new(),
+            written: 0,
+            has_waited: false,
+        }
     }
 }
 
@@ -528,6 +560,15 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
         Poll::Ready(self.watch.wrote(&buf[..written]).map(|()| written))
     }
 
+    /// Whether `bytes` are to be written in the next turn of the driver's task. Each caller that is awake wakes that task as soon
+    /// as it has sent something, and a write for each of them would cost more than all else: the others that are awake come
+    /// before the next turn, and what they send goes with this.
+    fn waits_for_more(&mut self, bytes: &[u8]) -> bool {
+        self.has_waited =
+            !self.has_waited && bytes.len() < ENOUGH_BYTES && self.watch.state.calls.load(SeqCst) >= MANY_CALLS;
+        self.has_waited
+    }
+
     /// Notes an error as the end.
     fn closing<T>(&self, result: io::Result<T>) -> io::Result<T> {
         result.inspect_err(|_| self.watch.state.close())
@@ -536,6 +577,10 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.waits_for_more(buf) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let result = ready!(self.poll_write_some(cx, buf));
         Poll::Ready(self.closing(result))
     }
