@@ -1,6 +1,8 @@
 //! The pool as its users see it; the facade's `Database` wraps it.
 
 use std::fmt;
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +10,9 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use tokio::task::coop;
 
-use crate::autocommit::run_on_lease;
+use crate::autocommit::{Leased, run_leased};
 use crate::backend::{ExecResult, RowSink, ServerInfo};
-use crate::checked::check;
+use crate::checked::{Checked, check};
 use crate::compose::Ident;
 use crate::connection::Connection;
 use crate::copy::{CopyIn, Target};
@@ -223,19 +225,20 @@ impl Pool {
         let _ = self.0.close(Duration::ZERO).await;
     }
 
-    /// What to run again on another connection, should this one turn out lost before anything was sent.
-    fn spare<'q>(&self, call: &Call<'q>) -> Option<Call<'q>> {
-        if !self.0.config.connector.capabilities().runtime_bound {
-            return None;
+    /// A statement that waits for its turn, for a connection, or for one to be put in order.
+    async fn run_waiting(&self, mut call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        let checked = check(&self.0, self.0.dialect(), Place::Pool, &mut call)?;
+        if self.0.options().force_rollback {
+            let handle = self.base(Purpose::Statement).await?;
+            return handle.run(call, sink).await;
         }
-        let params = call.params.spare()?;
-        Some(Call { query: call.query.clone(), params, checked: None, ..*call })
+        breathe().await;
+        let lease = self.0.check_out(Purpose::Statement, self.checkout_of(&checked, &call)).await?;
+        run_leased(&self.0, Leased::new(lease, checked, call)?, sink).await
     }
 
-    async fn run_again(&self, mut call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
-        let checked = check(&self.0, self.0.dialect(), Place::Pool, &mut call)?;
-        let lease = self.0.check_out(Purpose::Statement, Checkout::Exclusive).await?;
-        run_on_lease(lease, checked, call, sink).await
+    fn checkout_of(&self, checked: &Checked, call: &Call<'_>) -> Checkout {
+        self.0.checkout_of(&checked.template, call.query.prepared && !self.0.limits_of(call).are_set())
     }
 
     async fn base(&self, purpose: Purpose) -> Result<Handle> {
@@ -250,11 +253,6 @@ pub(crate) async fn breathe() {
     }
 }
 
-/// The connection was lost before the statement was sent, so that it cannot have run.
-fn was_never_sent(error: &Error) -> bool {
-    error.kind() == ErrorKind::Disconnected && error.effect() == Effect::NotSent
-}
-
 #[async_trait]
 impl RawExecutor for Pool {
     fn dialect(&self) -> Dialect {
@@ -265,21 +263,34 @@ impl RawExecutor for Pool {
         run_at_once(&self.0, call, sink)
     }
 
-    async fn raw_run(&self, mut call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
-        // They went into a request that was not run at once, and so cannot be copied.
-        let has_params = call.checked.is_none();
-        let checked = check(&self.0, self.0.dialect(), Place::Pool, &mut call)?;
-        if self.0.options().force_rollback {
-            let handle = self.base(Purpose::Statement).await?;
-            return Box::pin(handle.run(call, sink)).await;
+    // As `async_trait` writes it. What needs no waiting is done before there is a future, which has only the rest in it: its box
+    // is small, and little is moved about.
+    fn raw_run<'a, 'c, 's, 'f>(
+        &'a self,
+        mut call: Call<'c>,
+        sink: &'s mut dyn RowSink,
+    ) -> Pin<Box<dyn Future<Output = Result<ExecResult>> + Send + 'f>>
+    where
+        'a: 'f,
+        'c: 'f,
+        's: 'f,
+        Self: 'f,
+    {
+        let inner = &self.0;
+        if !coop::has_budget_remaining() || inner.options().force_rollback {
+            return Box::pin(self.run_waiting(call, sink));
         }
-        breathe().await;
-        let spare = if has_params { self.spare(&call) } else { None };
-        let checkout = self.0.checkout_of(&checked.template, call.query.prepared && !self.0.limits_of(&call).are_set());
-        let lease = self.0.check_out(Purpose::Statement, checkout).await?;
-        match (run_on_lease(lease, checked, call, sink).await, spare) {
-            (Err(error), Some(call)) if was_never_sent(&error) => Box::pin(self.run_again(call, sink)).await,
-            (outcome, _) => outcome,
+        let checked = match check(inner, inner.dialect(), Place::Pool, &mut call) {
+            Ok(checked) => checked,
+            Err(error) => return Box::pin(ready(Err(error))),
+        };
+        let Some(lease) = inner.check_out_at_once(Purpose::Statement, self.checkout_of(&checked, &call)) else {
+            call.checked = Some(checked);
+            return Box::pin(self.run_waiting(call, sink));
+        };
+        match Leased::new(lease, checked, call) {
+            Ok(leased) => Box::pin(run_leased(inner, leased, sink)),
+            Err(error) => Box::pin(ready(Err(error))),
         }
     }
 

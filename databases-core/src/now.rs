@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::task::{coop, yield_now};
+use tokio::time::Instant;
 
 use crate::backend::{AtOnce, ExecResult, RowSink};
 use crate::checked::check;
@@ -70,7 +71,8 @@ pub(crate) fn run_at_once(inner: &Arc<Inner>, call: &mut Call<'_>, sink: &mut dy
     if checked.template.class() != StatementClass::Read {
         return None;
     }
-    let (mut slot, now) = inner.take_idle(Purpose::Statement)?;
+    let now = Instant::now();
+    let mut slot = inner.take_idle(Purpose::Statement, now)?;
     let request = checked.arranged(call);
     let within = if inner.resting.load(Relaxed) == 0 { LONG } else { SHORT };
     let Some(ran) = slot.conn().run_at_once(&request, now.into_std(), within, sink) else {

@@ -53,18 +53,6 @@ impl Arg {
 }
 
 impl<'a> Params<'a> {
-    /// A copy for a second attempt, which is hardly ever made: none where copying takes long.
-    pub(crate) fn spare(&self) -> Option<Self> {
-        const MOST_BYTES: usize = 4096;
-        let is_light = |entry: &Entry| match &entry.arg.value {
-            Value::Text(text) => text.len() <= MOST_BYTES,
-            Value::Bytes(bytes) => bytes.len() <= MOST_BYTES,
-            Value::Json(_) | Value::Array(_) | Value::Other(_) => false,
-            _ => true,
-        };
-        self.entries.iter().all(is_light).then(|| self.clone())
-    }
-
     /// No parameters.
     #[must_use]
     pub fn new() -> Self {

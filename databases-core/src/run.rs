@@ -24,7 +24,7 @@ use crate::transaction::Transaction;
 
 mod bounds;
 
-pub(crate) use bounds::{Bounds, is_traced, stopped};
+pub(crate) use bounds::{Bounds, in_turn, is_traced, stopped};
 
 /// Where a statement is to run: decides what it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

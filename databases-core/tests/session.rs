@@ -1364,13 +1364,15 @@ async fn a_statement_runs_on_another_connection_only_if_it_was_never_sent() -> R
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_tried_at_once_and_then_lost_is_told_as_lost() -> Result<()> {
+async fn what_was_tried_at_once_and_then_lost_runs_on_another_connection() -> Result<()> {
     let fake = Fake::new().runtime_bound(true).runs_at_once();
     let pool = pool_of(&fake, 2);
     let select = "SELECT :a";
     let params = || databases_core::params! { a: 1 };
     within(pool.fetch_val::<i64>(select, params())).await?;
     fake.on_times("SELECT", 1, Does::FailsUnsent(ErrorKind::Disconnected));
+    within(pool.fetch_val::<i64>(select, params())).await?;
+    fake.on_times("SELECT", 2, Does::FailsUnsent(ErrorKind::Disconnected));
     let error = within(pool.fetch_val::<i64>(select, params())).await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Disconnected, Effect::NotSent), "{error:?}");
     Ok(())

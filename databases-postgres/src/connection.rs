@@ -85,10 +85,13 @@ impl PgConnection {
 
     /// The client, shared with other statements.
     pub(crate) async fn client(&self) -> Result<RwLockReadGuard<'_, Client>> {
-        let client = match self.client.try_read() {
-            Ok(client) => client,
-            Err(_) => self.client.read().await,
-        };
+        match self.client.try_read() {
+            Ok(client) => self.open_client(client),
+            Err(_) => self.open_client(self.client.read().await),
+        }
+    }
+
+    fn open_client<'a>(&self, client: RwLockReadGuard<'a, Option<Client>>) -> Result<RwLockReadGuard<'a, Client>> {
         if self.session.is_over() {
             return Err(self.session.gone());
         }
@@ -134,6 +137,19 @@ impl PgConnection {
             self.session.opening.fail();
         }
         bound
+    }
+
+    /// The same where nothing has to be asked or waited for. `None`: what is wrong with it is not told here.
+    fn bind_at_once(&self, request: &Request) -> Option<(Arc<Prepared>, Encoded)> {
+        if !request.prepared || request.template.verb() == Verb::Copy || request.sql.len() > MAX_MESSAGE_BYTES {
+            return None;
+        }
+        let prepared = self.known(&request.sql, &request.args)?;
+        let encoded = prepared.encode(&request.args, &self.session).ok()?;
+        if !prepared.has_fitted.load(Relaxed) {
+            prepared.has_fitted.store(true, Relaxed);
+        }
+        Some((prepared, encoded))
     }
 
     async fn bind_known(&self, request: &Request) -> Result<(Arc<Prepared>, Encoded)> {
@@ -263,6 +279,27 @@ async fn pour(
     Ok((rows.rows_affected().unwrap_or(0), outcome.map(drop)))
 }
 
+/// A statement with all that it takes to run it.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    client: &'a Client,
+    prepared: &'a Prepared,
+    session: &'a Session,
+    encoded: &'a Encoded,
+    wants_rows: bool,
+}
+
+impl Work<'_> {
+    async fn run(self, sink: &mut dyn RowSink, given: &mut bool) -> Result<(u64, Result<()>), tokio_postgres::Error> {
+        if self.wants_rows {
+            let rows = self.client.query_raw(&self.prepared.statement, self.encoded.iter()).await?;
+            return pour(rows, self.prepared, self.session, sink, given).await;
+        }
+        let affected = self.client.execute_raw(&self.prepared.statement, self.encoded.iter()).await?;
+        Ok((affected, Ok(())))
+    }
+}
+
 #[async_trait]
 impl BackendConnection for PgConnection {
     fn status(&self) -> Status {
@@ -273,32 +310,41 @@ impl BackendConnection for PgConnection {
         Dialect::POSTGRES.with_standard_conforming_strings(self.session.guard.standard_strings())
     }
 
+    // What is hardly ever waited for is boxed: the size of this future is paid for by every statement.
     async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
         let mut retried = false;
         loop {
-            let (prepared, encoded) = self.bind(&request).await?;
-            let client = self.client().await?;
+            let (prepared, encoded) = match self.bind_at_once(&request) {
+                Some(bound) => bound,
+                None => Box::pin(self.bind(&request)).await?,
+            };
+            let client = match self.client.try_read() {
+                Ok(client) => self.open_client(client)?,
+                Err(_) => Box::pin(self.client()).await?,
+            };
             // Whether the sink has had rows, which must not come twice.
             let mut given = false;
-            let mut op = self.session.op();
+            let mut op = self.session.short_op();
             op.sending();
-            let work = async {
-                if request.wants_rows {
-                    let rows = client.query_raw(&prepared.statement, encoded.iter()).await?;
-                    return pour(rows, &prepared, &self.session, sink, &mut given).await;
-                }
-                let affected = client.execute_raw(&prepared.statement, encoded.iter()).await?;
-                Ok((affected, Ok(())))
+            let work = Work {
+                client: &client,
+                prepared: &prepared,
+                session: &self.session,
+                encoded: &encoded,
+                wants_rows: request.wants_rows,
             };
-            let result = self.in_transaction(&client, work).await;
+            let result = if self.session.opening.waits() {
+                match Box::pin(self.in_transaction(&client, work.run(sink, &mut given))).await {
+                    Ok(result) => result,
+                    Err(error) => {
+                        op.finish();
+                        return Err(error);
+                    }
+                }
+            } else {
+                work.run(sink, &mut given).await
+            };
             drop(client);
-            let result = match result {
-                Ok(result) => result,
-                Err(error) => {
-                    op.finish();
-                    return Err(error);
-                }
-            };
             let error = match result {
                 Ok((rows, outcome)) => {
                     op.finish();
@@ -307,12 +353,12 @@ impl BackendConnection for PgConnection {
                 }
                 Err(error) => error,
             };
-            if !retried && !given && self.may_retry(&request, &encoded, &error).await {
+            if !retried && !given && Box::pin(self.may_retry(&request, &encoded, &error)).await {
                 op.finish();
                 retried = true;
                 continue;
             }
-            let error = self.session.fail(error, Some(&request.sql)).await;
+            let error = Box::pin(self.session.fail(error, Some(&request.sql))).await;
             op.finish();
             return Err(error);
         }

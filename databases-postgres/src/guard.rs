@@ -20,9 +20,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use crate::formats::{Formats, Rewriter};
-use crate::login::{KEPT_OF_LOGIN, refused};
+use crate::login::refused;
 pub(crate) use crate::login::{Limits, Refused};
 use crate::pack::{Packed, Packer, Watcher};
+use crate::walker::{Walker, check_len};
 
 /// What the wire has told so far. Written by the [`Guard`], read by everybody.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct GuardState {
     status: AtomicU8,
     /// Groups of messages that do work, written and not yet answered by ReadyForQuery.
     working: AtomicUsize,
+    /// Calls under way, whether or not anything of theirs was written yet.
+    pub(crate) calls: AtomicUsize,
     /// An ErrorResponse was read and its ReadyForQuery was not.
     in_error: AtomicBool,
     /// The server waits for the data of COPY … FROM STDIN.
@@ -57,6 +60,7 @@ impl GuardState {
             closed: AtomicBool::new(false),
             status: AtomicU8::new(0),
             working: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
             in_error: AtomicBool::new(false),
             copy_in: AtomicBool::new(false),
             beginning: AtomicBool::new(false),
@@ -156,103 +160,6 @@ impl GuardState {
     }
 }
 
-/// How many bytes of a message are kept to look at; enough for every tag and parameter that matters.
-const KEPT: usize = 96;
-/// Walks over messages that may be cut at any byte.
-#[derive(Debug)]
-struct Walker {
-    /// Bytes of the header: a tag and a length, or only a length for the startup message.
-    header: [u8; 5],
-    have: usize,
-    /// Whether the message has no tag byte: the frontend's first.
-    untagged: bool,
-    body_left: usize,
-    kept: [u8; KEPT_OF_LOGIN],
-    kept_len: usize,
-}
-
-impl Walker {
-    fn new(untagged: bool) -> Self {
-        Self {
-            header: [0; 5],
-            have: usize::from(untagged),
-            untagged,
-            body_left: 0,
-            kept: [0; KEPT_OF_LOGIN],
-            kept_len: 0,
-        }
-    }
-
-    /// Whether the startup message is still to come or is under way.
-    fn is_at_startup(&self) -> bool {
-        self.untagged
-    }
-
-    /// How many bytes are missing of the header or the message that has begun; 0 between two messages.
-    fn missing(&self) -> usize {
-        match self.have {
-            0 => 0,
-            5 => self.body_left,
-            have => 5 - have,
-        }
-    }
-
-    /// Calls `message` with the tag and the first bytes of each message that ends in `bytes`.
-    fn walk(
-        &mut self,
-        mut bytes: &[u8],
-        max_len: usize,
-        mut message: impl FnMut(u8, &[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        while !bytes.is_empty() {
-            if self.have < 5 {
-                let take = bytes.len().min(5 - self.have);
-                self.header[self.have..self.have + take].copy_from_slice(&bytes[..take]);
-                self.have += take;
-                bytes = &bytes[take..];
-                if self.have < 5 {
-                    return Ok(());
-                }
-                let [_, len @ ..] = self.header;
-                let len = usize::try_from(u32::from_be_bytes(len)).unwrap_or(usize::MAX);
-                check_len(len, max_len)?;
-                self.body_left = len - 4;
-                self.kept_len = 0;
-            }
-            let take = bytes.len().min(self.body_left);
-            let most = match self.header[0] {
-                b'R' => KEPT_OF_LOGIN,
-                // Rows are most of what comes, and nobody looks into them.
-                b'D' => 0,
-                _ => KEPT,
-            };
-            let keep = take.min(most - self.kept_len);
-            self.kept[self.kept_len..self.kept_len + keep].copy_from_slice(&bytes[..keep]);
-            self.kept_len += keep;
-            self.body_left -= take;
-            bytes = &bytes[take..];
-            if self.body_left == 0 {
-                let tag = if self.untagged { 0 } else { self.header[0] };
-                self.have = 0;
-                self.untagged = false;
-                message(tag, &self.kept[..self.kept_len])?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn check_len(len: usize, max_len: usize) -> io::Result<()> {
-    if len < 4 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the server sent a message without a length"));
-    }
-    if len > max_len {
-        let message = format!("the server sent a message of {len} bytes; max_message_bytes is {max_len}");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-    }
-    Ok(())
-}
-
 /// What a ReadyForQuery will answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Group {
@@ -348,7 +255,7 @@ impl Watch {
                         state.working.fetch_sub(1, SeqCst);
                     }
                     state.status.store(body.first().copied().unwrap_or(0), SeqCst);
-                    if state.in_error.swap(false, SeqCst) {
+                    if state.in_error.load(SeqCst) && state.in_error.swap(false, SeqCst) {
                         state.changed.notify_waiters();
                     }
                 }
@@ -447,6 +354,8 @@ pub(crate) struct Guard<S> {
     /// What was rewritten and is to be written, from `written` on.
     out: Vec<u8>,
     written: usize,
+    /// The last write was put off.
+    has_waited: bool,
 }
 
 /// What every session of ours is in. Each is a parameter of the startup message, which comes after what the parameter
@@ -464,6 +373,10 @@ fn with_settings(mut message: Vec<u8>) -> io::Result<Vec<u8>> {
     Ok(message)
 }
 
+/// So many calls on a connection send what they have together; as soon as there is as much, it is sent.
+const MANY_CALLS: usize = 4;
+const ENOUGH_BYTES: usize = 2 << 10;
+
 /// How much is rewritten at once.
 const REWRITE_BYTES: usize = 64 << 10;
 
@@ -477,6 +390,7 @@ impl<S> Guard<S> {
             startup: Vec::new(),
             out: Vec::new(),
             written: 0,
+            has_waited: false,
         }
     }
 }
@@ -544,6 +458,15 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
         Poll::Ready(self.watch.wrote(&buf[..written]).map(|()| written))
     }
 
+    /// Whether `bytes` are to be written in the next turn of the driver's task. Each caller that is awake wakes that task as soon
+    /// as it has sent something, and a write for each of them would cost more than all else: the others that are awake come
+    /// before the next turn, and what they send goes with this.
+    fn waits_for_more(&mut self, bytes: &[u8]) -> bool {
+        self.has_waited =
+            !self.has_waited && bytes.len() < ENOUGH_BYTES && self.watch.state.calls.load(SeqCst) >= MANY_CALLS;
+        self.has_waited
+    }
+
     /// Notes an error as the end.
     fn closing<T>(&self, result: io::Result<T>) -> io::Result<T> {
         result.inspect_err(|_| self.watch.state.close())
@@ -552,6 +475,10 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.waits_for_more(buf) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let result = ready!(self.poll_write_some(cx, buf));
         Poll::Ready(self.closing(result))
     }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::login::KEPT_OF_LOGIN;
 use crate::pack::unpack;
 
 const LIMITS: Limits = Limits { max_message_bytes: 1 << 20, allow_cleartext_password: false, password_bytes: 10 };
@@ -465,4 +466,32 @@ fn packed_rows_are_limited_as_others_are() {
         assert_eq!(given(&["s7"], &execute("s7"), &server, 100, 100).is_err(), refused, "{len}");
     }
     assert!(given(&["s7"], &execute("s7"), &message(b'D', &[0, 0]), 100, 100).is_err());
+}
+
+#[tokio::test]
+async fn many_calls_write_together_and_a_few_at_once() {
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    let state = GuardState::new();
+    let mut guard = Guard::new(near, state.clone(), LIMITS);
+    guard.write_all(&startup()).await.unwrap();
+    let (small, large) = (sync(), message(b'Q', &[b' '; ENOUGH_BYTES]));
+    let mut sent = Vec::new();
+    for (calls, bytes, expected) in
+        [(1, &small, 1), (MANY_CALLS - 1, &small, 1), (MANY_CALLS, &small, 2), (64, &small, 2), (64, &large, 1)]
+    {
+        state.calls.store(calls, SeqCst);
+        let mut turns = 0;
+        let written = poll_fn(|cx| {
+            turns += 1;
+            Pin::new(&mut guard).poll_write(cx, bytes)
+        });
+        assert_eq!(written.await.unwrap(), bytes.len());
+        assert_eq!(turns, expected, "{calls} calls, {} bytes", bytes.len());
+        sent.extend_from_slice(bytes);
+    }
+    guard.flush().await.unwrap();
+    drop(guard);
+    let mut received = Vec::new();
+    far.read_to_end(&mut received).await.unwrap();
+    assert!(received.ends_with(&sent));
 }

@@ -91,6 +91,7 @@ mod stream;
 mod tls;
 mod transaction;
 mod types;
+mod walker;
 
 pub use backend::Postgres;
 pub use tokio_postgres;

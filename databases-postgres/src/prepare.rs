@@ -61,6 +61,18 @@ impl PgConnection {
         }
     }
 
+    /// The statement for `sql` with `args`, if it is in the cache and nothing is to be looked into.
+    pub(crate) fn known(&self, sql: &str, args: &[Arg]) -> Option<Arc<Prepared>> {
+        let forgotten = self.deallocations_seen.load(SeqCst) != self.session.guard.deallocations();
+        if forgotten || self.types_changed.load(Relaxed) {
+            return None;
+        }
+        let Some(Entry::Ready(prepared)) = self.statements.get(sql) else { return None };
+        let is_suited = |(param, arg): (&Param, &Arg)| !param.is_text() || hint(arg).is_none_or(|ty| ty == Type::TEXT);
+        let suits = !prepared.has_text || prepared.params.iter().zip(args).all(is_suited);
+        (prepared.params.len() == args.len() && suits).then_some(prepared)
+    }
+
     /// The statement that suits `args`: `plain`, or one that was told types in place of text.
     async fn suit(&self, sql: &Arc<str>, args: &[Arg], keep: bool, plain: Arc<Prepared>) -> Result<Arc<Prepared>> {
         if plain.params.len() != args.len() {

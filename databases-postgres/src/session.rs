@@ -4,6 +4,7 @@
 //! is an [`Op`]: one that is dropped in the middle makes the session [`Status::Busy`] until something that was queued
 //! behind it has been answered.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -25,8 +26,6 @@ const REASON_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     pub(crate) guard: Arc<GuardState>,
     pub(crate) opening: Opening,
-    /// Calls under way.
-    ops: AtomicUsize,
     /// Prepares under way, which go on when their caller is dropped.
     preparing: AtomicUsize,
     /// How many calls were dropped in the middle, and how many of those are known to be over.
@@ -52,7 +51,6 @@ impl Session {
         Arc::new(Self {
             guard,
             opening: Opening::default(),
-            ops: AtomicUsize::new(0),
             preparing: AtomicUsize::new(0),
             abandoned: AtomicU64::new(0),
             settled: AtomicU64::new(0),
@@ -70,7 +68,7 @@ impl Session {
         // In this order: BEGIN waits until it is queued by a call that is under way, and a dropped call counts as abandoned before
         // it stops counting as under way.
         let begin_waits = self.opening.waits();
-        let busy = self.ops.load(SeqCst) > 0
+        let busy = self.guard.calls.load(SeqCst) > 0
             || self.preparing.load(SeqCst) > 0
             || self.abandoned.load(SeqCst) != self.settled.load(SeqCst)
             || self.guard.is_working();
@@ -115,9 +113,12 @@ impl Session {
 
     /// Starts a call.
     pub(crate) fn op(self: &Arc<Self>) -> Op {
-        self.ops.fetch_add(1, SeqCst);
-        let epoch = self.abandoned.load(SeqCst);
-        Op { session: self.clone(), epoch, sent: false, done: false }
+        Op::new(self.clone())
+    }
+
+    /// Starts a call that does not outlive the caller's use of the session.
+    pub(crate) fn short_op(&self) -> Op<&Self> {
+        Op::new(self)
     }
 
     /// Notes that something may be under way that we do not know of.
@@ -224,14 +225,20 @@ impl Session {
 
 /// A call under way.
 #[derive(Debug)]
-pub(crate) struct Op {
-    session: Arc<Session>,
+pub(crate) struct Op<S: Deref<Target = Session> = Arc<Session>> {
+    session: S,
     epoch: u64,
     sent: bool,
     done: bool,
 }
 
-impl Op {
+impl<S: Deref<Target = Session>> Op<S> {
+    fn new(session: S) -> Self {
+        session.guard.calls.fetch_add(1, SeqCst);
+        let epoch = session.abandoned.load(SeqCst);
+        Self { session, epoch, sent: false, done: false }
+    }
+
     /// Something may be queued from here on.
     pub(crate) fn sending(&mut self) {
         self.sent = true;
@@ -240,18 +247,18 @@ impl Op {
     /// The call has got its whole answer, so everything queued before it has too.
     pub(crate) fn finish(mut self) {
         self.done = true;
-        if self.sent {
+        if self.sent && self.session.settled.load(SeqCst) < self.epoch {
             self.session.settled.fetch_max(self.epoch, SeqCst);
         }
     }
 }
 
-impl Drop for Op {
+impl<S: Deref<Target = Session>> Drop for Op<S> {
     fn drop(&mut self) {
         if self.sent && !self.done {
             self.session.abandon();
         }
-        self.session.ops.fetch_sub(1, SeqCst);
+        self.session.guard.calls.fetch_sub(1, SeqCst);
     }
 }
 

@@ -46,9 +46,8 @@ impl Inner {
         }
     }
 
-    /// The idle connection that was used last, if nothing is to be done before it is used, and the time it is.
-    pub(crate) fn take_idle(self: &Arc<Self>, purpose: Purpose) -> Option<(Slot, Instant)> {
-        let now = Instant::now();
+    /// The idle connection that was used last, if nothing is to be done before it is used.
+    pub(crate) fn take_idle(self: &Arc<Self>, purpose: Purpose, now: Instant) -> Option<Slot> {
         let mut state = self.lock();
         if state.closed || state.keeper_due.is_some_and(|due| due <= now) {
             return None;
@@ -59,7 +58,7 @@ impl Inner {
         drop(state);
         // One that is not clean is cleaned when it is dropped.
         let slot = Slot::new(self.clone(), member);
-        self.is_ready(slot.member(), now).then_some((slot, now))
+        self.is_ready(slot.member(), now).then_some(slot)
     }
 
     async fn acquire_slowly(

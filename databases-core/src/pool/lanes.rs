@@ -130,9 +130,14 @@ impl Lease {
         &self.slot
     }
 
-    /// Whether answers for others come first.
-    pub(crate) fn was_behind(&self) -> bool {
-        self.seat.is_some_and(|seat| seat.behind)
+    /// Whether others may use the connection.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.seat.is_some()
+    }
+
+    /// Since when it waits, if answers for others come first.
+    pub(crate) fn behind_since(&self) -> Option<Instant> {
+        self.seat.filter(|seat| seat.behind).map(|seat| seat.since)
     }
 
     /// Whether no answer for another comes first any more.
@@ -159,17 +164,17 @@ impl Lease {
         let seat = self.seat.take()?;
         let inner = self.slot.inner();
         let now = Instant::now();
-        let mut took = None;
+        let mut took = now.saturating_duration_since(seat.since);
         let grants = {
             let mut state = inner.lock();
             if let Some(lane) = state.lanes.iter_mut().find(|lane| lane.id == seat.lane) {
-                took = Some(lane.finish(&seat, now));
+                took = lane.finish(&seat, now);
             }
             state.leave(seat);
             state.seat_waiters(now)
         };
         grant(grants);
-        took
+        Some(took)
     }
 }
 
@@ -214,10 +219,15 @@ impl State {
 
     /// A seat on the least used of the first lanes, or else on another.
     fn seat(&mut self, want: Sharing, here: Option<Id>, now: Instant) -> Option<Lease> {
-        let of_kind = self.lanes.iter_mut().filter(|lane| lane.sharing.kind == want.kind).enumerate();
-        let takes = of_kind.filter(|(_, lane)| lane.takes(want, here, now));
-        let (_, lane) = takes.min_by_key(|(at, lane)| (*at >= want.width, lane.users))?;
-        lane.join(now)
+        let (mut best, mut of_kind) = (None, 0);
+        for (at, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.sharing.kind == want.kind) {
+            let rank = (of_kind >= want.width, lane.users);
+            of_kind += 1;
+            if best.is_none_or(|(least, _)| rank < least) && lane.takes(want, here, now) {
+                best = Some((rank, at));
+            }
+        }
+        best.and_then(|(_, at)| self.lanes[at].join(now))
     }
 
     /// Seats for those who wait first and would share.
@@ -236,19 +246,25 @@ impl State {
 impl Inner {
     /// Takes a connection alone or together with others.
     pub(crate) async fn check_out(self: &Arc<Self>, purpose: Purpose, checkout: Checkout) -> Result<Lease> {
-        let Checkout::Shared(want) = checkout else {
-            return self.acquire(purpose).await.map(Lease::alone);
-        };
-        let now = Instant::now();
-        // One that broke takes no newcomers, so that it is given back and replaced.
-        if let Some(lease) = self.join_lane(want, now)
-            && lease.slot().conn().status() != Status::Broken
-        {
+        if let Some(lease) = self.check_out_at_once(purpose, checkout) {
             return Ok(lease);
         }
-        match self.acquire_as(purpose, Some(want), now).await? {
-            Grant::Lease(lease) => Ok(lease),
-            Grant::Slot(slot) => Ok(self.open_lane(slot, want)),
+        let sharing = if let Checkout::Shared(want) = checkout { Some(want) } else { None };
+        Ok(match (self.acquire_as(purpose, sharing, Instant::now()).await?, sharing) {
+            (Grant::Lease(lease), _) => lease,
+            (Grant::Slot(slot), Some(want)) => self.open_lane(slot, want, Instant::now()),
+            (Grant::Slot(slot), None) => Lease::alone(slot),
+        })
+    }
+
+    /// The same if nothing has to be waited for or looked into first.
+    pub(crate) fn check_out_at_once(self: &Arc<Self>, purpose: Purpose, checkout: Checkout) -> Option<Lease> {
+        let now = Instant::now();
+        let Checkout::Shared(want) = checkout else { return self.take_idle(purpose, now).map(Lease::alone) };
+        match self.join_lane(want, now) {
+            // One that broke takes no newcomers, so that it is given back and replaced.
+            Some(lease) => Some(lease).filter(|lease| lease.slot().conn().status() != Status::Broken),
+            None => self.take_idle(purpose, now).map(|slot| self.open_lane(slot, want, now)),
         }
     }
 
@@ -266,8 +282,7 @@ impl Inner {
     }
 
     /// Lets others join the user of `slot`.
-    fn open_lane(&self, slot: Slot, want: Sharing) -> Lease {
-        let now = Instant::now();
+    fn open_lane(&self, slot: Slot, want: Sharing, now: Instant) -> Lease {
         let (home, expires) = (slot.member().home.as_ref().map(Handle::id), slot.member().expires);
         let slot = Arc::new(slot);
         let id = self.next_level();

@@ -279,7 +279,7 @@ fn later(duration: Duration) -> Instant {
     after(Instant::now(), duration)
 }
 
-fn after(now: Instant, duration: Duration) -> Instant {
+pub(crate) fn after(now: Instant, duration: Duration) -> Instant {
     const EVER: Duration = Duration::from_secs(30 * 365 * 86_400);
     now.checked_add(duration).unwrap_or_else(|| now + EVER)
 }

@@ -170,7 +170,7 @@ async fn reads_and_writes_are_on_lanes_of_their_own() {
 async fn a_lane_whose_first_is_late_takes_no_more() {
     let pool = pool_of(&Fake::new(), 1);
     let (mut first, second) = (share(&pool, READS).await.unwrap(), share(&pool, READS).await.unwrap());
-    assert!(!first.was_behind() && second.was_behind() && !second.is_first());
+    assert!(first.behind_since().is_none() && second.behind_since().is_some() && !second.is_first());
     tokio::time::advance(super::lanes::SLOW * 2).await;
     let waits = queued(&pool, READS);
     settle_tasks().await;

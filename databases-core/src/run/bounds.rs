@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::backend::BackendConnection;
 use crate::error::{Effect, Error, ErrorKind, Result};
-use crate::pool::{Inner, Lease};
+use crate::pool::{Inner, Lease, after};
 use crate::session::Handle;
 use crate::sql::Template;
 
@@ -50,7 +51,7 @@ impl<'a> Bounds<'a> {
 
     /// Runs `work` under the span and for at most the timeout; a statement that takes longer is stopped at the server.
     pub(crate) async fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let behind = matches!(self.sharing, Others::Lease(lease) if lease.was_behind());
+        let behind = matches!(self.sharing, Others::Lease(lease) if lease.behind_since().is_some());
         if self.timeout.is_none() && self.span.is_disabled() && !behind {
             return work.await;
         }
@@ -73,7 +74,13 @@ impl<'a> Bounds<'a> {
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let work = self.in_turn(work);
+        let work = async {
+            let lease = if let Others::Lease(lease) = self.sharing { Some(lease) } else { None };
+            match lease.and_then(|lease| Some((lease, lease.behind_since()?))) {
+                Some((lease, since)) => in_turn(lease, since, work).await,
+                None => work.await,
+            }
+        };
         let Some(limit) = self.timeout else { return work.await };
         // The unfinished future is dropped before the connection is asked to settle.
         match tokio::time::timeout(limit, work).await {
@@ -91,29 +98,28 @@ impl<'a> Bounds<'a> {
             Others::Lease(lease) => lease.take_alone(),
         }
     }
+}
 
-    /// Waits for the answers of those before it, if there are any, as long as for a connection.
-    async fn in_turn<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let lease = match self.sharing {
-            Others::Lease(lease) if lease.was_behind() => lease,
-            _ => return work.await,
-        };
-        let limit = self.inner.options().acquire_timeout;
-        let mut work = std::pin::pin!(work);
-        match tokio::time::timeout(limit, &mut work).await {
-            Ok(result) => result,
-            Err(_) if lease.is_first() => work.await,
-            Err(_) => {
-                let limit = crate::backend::in_seconds(limit);
-                let message = format!(
-                    "no answer within acquire_timeout, {limit}: a statement before it on the connection that they share is \
-                     not done; it may run yet"
-                );
-                let hint = "lanes=off gives each statement a connection of its own";
-                Err(Error::new(ErrorKind::PoolTimeout, message).with_effect(Effect::Unknown).with_hint(hint))
-            }
-        }
+/// Waits for the answers of those before it as long as for a connection.
+pub(crate) async fn in_turn<T>(lease: &Lease, since: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let limit = lease.slot().inner().options().acquire_timeout;
+    let mut work = std::pin::pin!(work);
+    match tokio::time::timeout_at(after(since, limit), &mut work).await {
+        Ok(result) => result,
+        Err(_) if lease.is_first() => work.await,
+        Err(_) => Err(not_reached(limit)),
     }
+}
+
+#[cold]
+fn not_reached(limit: Duration) -> Error {
+    let limit = crate::backend::in_seconds(limit);
+    let message = format!(
+        "no answer within acquire_timeout, {limit}: a statement before it on the connection that they share is \
+         not done; it may run yet"
+    );
+    let hint = "lanes=off gives each statement a connection of its own";
+    Error::new(ErrorKind::PoolTimeout, message).with_effect(Effect::Unknown).with_hint(hint)
 }
 
 /// Whether somebody may want the span of a statement.
