@@ -81,23 +81,24 @@ impl Columns {
     ///
     /// [`ErrorKind::Decode`] if there is no such column, or more than one.
     pub fn index_of(&self, name: &str) -> Result<usize> {
-        let unique = |matches: &dyn Fn(&str) -> bool| -> Result<Option<usize>> {
-            let mut found = self.0.iter().enumerate().filter(|(_, column)| matches(&column.name));
-            let first = found.next().map(|(index, _)| index);
-            match (first, found.next()) {
-                (Some(_), Some(_)) => Err(ambiguous(name)),
-                (first, _) => Ok(first),
-            }
-        };
-        if let Some(index) = unique(&|column| column == name)? {
+        if let Some(index) = self.unique(name, |column| column == name)? {
             return Ok(index);
         }
-        if let Some(index) = unique(&|column| column.eq_ignore_ascii_case(name))? {
+        if let Some(index) = self.unique(name, |column| column.eq_ignore_ascii_case(name))? {
             return Ok(index);
         }
         let names: Vec<_> = self.0.iter().map(|column| format!("`{}`", column.name.escape_debug())).collect();
         let message = format!("no column `{}`; there are {}", name.escape_debug(), names.join(", "));
         Err(Error::new(ErrorKind::Decode, message))
+    }
+
+    #[inline]
+    fn unique(&self, name: &str, matches: impl Fn(&str) -> bool) -> Result<Option<usize>> {
+        let Some(first) = self.0.iter().position(|column| matches(&column.name)) else { return Ok(None) };
+        if self.0[first + 1..].iter().any(|column| matches(&column.name)) {
+            return Err(ambiguous(name));
+        }
+        Ok(Some(first))
     }
 }
 
