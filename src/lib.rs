@@ -41,6 +41,6 @@ pub use databases_sqlite as sqlite;
 /// What the derives expand to; not API.
 #[doc(hidden)]
 pub mod __private {
-    pub use databases_core::__private::{record, record_field, record_fields};
+    pub use databases_core::__private::{Indices, record, record_field, record_fields};
     pub use databases_core::{Plan, RowRef, mismatch_as};
 }

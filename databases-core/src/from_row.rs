@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
+use std::ops::Deref;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::row::{Columns, Row, RowRef, ambiguous};
@@ -33,11 +34,43 @@ pub trait FromRow: Sized + Send {
 #[derive(Debug, Default)]
 pub struct Plan {
     /// The position of each field's column; [`Plan::ABSENT`] where there is none and none is needed.
-    pub indices: Vec<usize>,
+    pub indices: Indices,
     /// The plan of each field that is flattened.
     pub flattened: Vec<Plan>,
     /// What the names of the columns begin with.
     prefix: String,
+}
+
+/// Positions, of which a few need no memory of their own: most plans are made for one row.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct Indices {
+    few: [usize; Self::FEW],
+    count: usize,
+    /// All of them, where they are more.
+    many: Vec<usize>,
+}
+
+impl Indices {
+    const FEW: usize = 8;
+
+    /// These positions.
+    #[must_use]
+    pub fn of<const N: usize>(indices: [usize; N]) -> Self {
+        let mut few = [0; Self::FEW];
+        match few.get_mut(..N) {
+            Some(few) => few.copy_from_slice(&indices),
+            None => return Self { few, count: 0, many: indices.into() },
+        }
+        Self { few, count: N, many: Vec::new() }
+    }
+}
+
+impl Deref for Indices {
+    type Target = [usize];
+    fn deref(&self) -> &[usize] {
+        if self.many.is_empty() { &self.few[..self.count] } else { &self.many }
+    }
 }
 
 impl Plan {
@@ -50,14 +83,15 @@ impl Plan {
         self.indices.is_empty() && self.flattened.is_empty()
     }
 
-    /// The position of the column of the field `name`.
+    /// The position of the column of the field `name`, the `ordinal`th one, which is often where it stands.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Decode`] if there is no such column, or more than one.
-    pub fn index_of(&self, columns: &Columns, name: &str) -> Result<usize> {
+    #[inline]
+    pub fn index_of(&self, columns: &Columns, ordinal: usize, name: &str) -> Result<usize> {
         if self.prefix.is_empty() {
-            return columns.index_of(name);
+            return if columns.is_at(ordinal, name) { Ok(ordinal) } else { columns.index_of(name) };
         }
         columns.index_of(&format!("{}{name}", self.prefix))
     }
@@ -156,4 +190,40 @@ tuples! {
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13);
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14);
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::Column;
+
+    fn columns(names: &[&str]) -> Columns {
+        Columns::new(names.iter().map(|name| Column::new(*name, "")).collect())
+    }
+
+    #[test]
+    fn a_field_is_found_wherever_its_column_stands_and_never_in_one_of_two() {
+        let plan = Plan::default();
+        for ordinal in 0..4 {
+            let abc = columns(&["a", "b", "C"]);
+            assert_eq!(plan.index_of(&abc, ordinal, "b").unwrap(), 1);
+            assert_eq!(plan.index_of(&abc, ordinal, "c").unwrap(), 2);
+            assert!(plan.index_of(&abc, ordinal, "d").is_err());
+            assert!(plan.index_of(&columns(&["a", "b", "a"]), ordinal, "a").is_err());
+            assert_eq!(plan.flatten("x_").index_of(&columns(&["a", "x_a"]), ordinal, "a").unwrap(), 1);
+        }
+        // More than are compared with each other.
+        let many: Vec<String> = (0..100).map(|index| format!("c{}", index % 99)).collect();
+        let many = columns(&many.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(plan.index_of(&many, 0, "c0").is_err());
+        assert_eq!(plan.index_of(&many, 7, "c7").unwrap(), 7);
+    }
+
+    #[test]
+    fn positions_are_kept_however_many_they_are() {
+        assert!(Indices::of([]).is_empty());
+        assert_eq!(*Indices::of([3, 1]), [3, 1]);
+        assert_eq!(*Indices::of([9; 8]), [9; 8]);
+        assert_eq!(*Indices::of([5; 9]), [5; 9]);
+    }
 }

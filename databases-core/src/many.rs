@@ -32,7 +32,7 @@ struct Texts {
 }
 
 impl Texts {
-    /// More than a backend binds ahead of the row that it is told of: SQLite two chunks of 512 rows, each of which may
+    /// More than a backend binds ahead of the row that it is told of: SQLite three chunks of 512 rows, each of which may
     /// have a text of its own.
     const KEPT: usize = 2048;
 

@@ -204,7 +204,7 @@ impl<'a> Params<'a> {
         let names = template.names();
         let is_scalar = |value: &Value| !matches!(value, Value::Array(_) | Value::Refused(_));
         self.entries.len() == names.len()
-            && self.entries.iter().zip(names).all(|(entry, name)| *entry.name == **name && is_scalar(&entry.arg.value))
+            && self.entries.iter().zip(names).all(|(entry, name)| *entry.name == *name && is_scalar(&entry.arg.value))
     }
 
     /// Puts the values into the order of the placeholders.

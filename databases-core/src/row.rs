@@ -43,37 +43,51 @@ impl Column {
 
 /// The columns of a result, shared by its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Columns(Box<[Column]>);
+pub struct Columns {
+    all: Box<[Column]>,
+    /// Whether two of them have the same name, or there are too many to compare each with each.
+    repeats: bool,
+}
 
 impl Columns {
     /// Columns in the order of the result.
     #[must_use]
     pub fn new(columns: Vec<Column>) -> Self {
-        Self(columns.into())
+        const COMPARED: usize = 32;
+        let is_there = |index: usize, column: &Column| columns[..index].iter().any(|other| other.name == column.name);
+        let repeats =
+            columns.len() > COMPARED || columns.iter().enumerate().any(|(index, column)| is_there(index, column));
+        Self { all: columns.into(), repeats }
+    }
+
+    /// Whether the column at `index` is certainly the one named `name`.
+    #[inline]
+    pub(crate) fn is_at(&self, index: usize, name: &str) -> bool {
+        !self.repeats && self.all.get(index).is_some_and(|column| *column.name == *name)
     }
 
     /// How many there are.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// The column at `index`, counted from 0.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&Column> {
-        self.0.get(index)
+        self.all.get(index)
     }
 
     /// The columns in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Column> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// The index of the column named `name`: the exact name first, then without regard to ASCII case.
@@ -82,23 +96,24 @@ impl Columns {
     ///
     /// [`ErrorKind::Decode`] if there is no such column, or more than one.
     pub fn index_of(&self, name: &str) -> Result<usize> {
-        let unique = |matches: &dyn Fn(&str) -> bool| -> Result<Option<usize>> {
-            let mut found = self.0.iter().enumerate().filter(|(_, column)| matches(&column.name));
-            let first = found.next().map(|(index, _)| index);
-            match (first, found.next()) {
-                (Some(_), Some(_)) => Err(ambiguous(name)),
-                (first, _) => Ok(first),
-            }
-        };
-        if let Some(index) = unique(&|column| column == name)? {
+        if let Some(index) = self.unique(name, |column| column == name)? {
             return Ok(index);
         }
-        if let Some(index) = unique(&|column| column.eq_ignore_ascii_case(name))? {
+        if let Some(index) = self.unique(name, |column| column.eq_ignore_ascii_case(name))? {
             return Ok(index);
         }
-        let names: Vec<_> = self.0.iter().map(|column| format!("`{}`", column.name.escape_debug())).collect();
+        let names: Vec<_> = self.all.iter().map(|column| format!("`{}`", column.name.escape_debug())).collect();
         let message = format!("no column `{}`; there are {}", name.escape_debug(), names.join(", "));
         Err(Error::new(ErrorKind::Decode, message))
+    }
+
+    #[inline]
+    fn unique(&self, name: &str, matches: impl Fn(&str) -> bool) -> Result<Option<usize>> {
+        let Some(first) = self.all.iter().position(|column| matches(&column.name)) else { return Ok(None) };
+        if self.all[first + 1..].iter().any(|column| matches(&column.name)) {
+            return Err(ambiguous(name));
+        }
+        Ok(Some(first))
     }
 }
 

@@ -19,7 +19,7 @@ impl Values for Any<'_> {
     }
 
     fn name(&self, index: usize) -> &str {
-        &self.template.names()[index]
+        self.template.names().nth(index).unwrap_or_default()
     }
 
     fn shape(&self, index: usize) -> Shape {
@@ -223,7 +223,7 @@ proptest! {
     #[test]
     fn a_text_without_names_and_escapes_is_left_alone(sql in texts(), dialect in dialects()) {
         let Ok(template) = scan(&sql, dialect) else { return Ok(()) };
-        if template.names().is_empty() && !sql.contains("\\:") {
+        if template.names().len() == 0 && !sql.contains("\\:") {
             prop_assert_eq!(&*template.bind(&(), false).map(|bound| bound.sql).unwrap_or_default(), &*sql);
         }
     }
@@ -239,7 +239,7 @@ proptest! {
         let again = scan(&bound.sql, dialect);
         prop_assert!(again.is_ok(), "{:?} became {:?}: {:?}", sql, bound.sql, again.err());
         let again = again.expect("just checked");
-        if !again.names().is_empty() {
+        if again.names().len() > 0 {
             // `:a:b` is `?:b` on MySQL: only a `?` does not end an operand.
             prop_assert!(dialect.kind() == DialectKind::MySql && bound.sql.contains("?:"), "{:?} became {:?}", sql, bound.sql);
             return Ok(());
@@ -258,7 +258,7 @@ proptest! {
             return Ok(());
         }
         let Ok(bound) = template.bind(&Any { template: &template, seed }, false) else { return Ok(()) };
-        if template.names().is_empty() {
+        if template.names().len() == 0 {
             return Ok(());
         }
         let mut seen = placeholders(&bound.sql, dialect);
@@ -293,7 +293,7 @@ proptest! {
         struct Lists<'a>(&'a Template, Vec<usize>);
         impl Values for Lists<'_> {
             fn len(&self) -> usize { self.0.names().len() }
-            fn name(&self, index: usize) -> &str { &self.0.names()[index] }
+            fn name(&self, index: usize) -> &str { self.0.names().nth(index).unwrap_or_default() }
             fn shape(&self, index: usize) -> Shape { Shape::List { len: self.1[index] + 1, tuples: false } }
             fn item_shape(&self, _index: usize, _item: usize) -> ItemShape { ItemShape::Scalar }
         }
@@ -318,7 +318,7 @@ proptest! {
             match (cache.get_or_scan(sql, dialect), scan(sql, dialect)) {
                 (Ok(kept), Ok(fresh)) => {
                     prop_assert_eq!(kept.sql(), fresh.sql());
-                    prop_assert_eq!(kept.names(), fresh.names());
+                    prop_assert!(kept.names().eq(fresh.names()));
                     prop_assert_eq!(kept.class(), fresh.class());
                 }
                 (Err(kept), Err(fresh)) => prop_assert_eq!(kept, fresh),

@@ -87,8 +87,8 @@ fn by_position(input: &Input) -> TokenStream {
 /// Reads each column by the name of its field; names are looked up when the plan is empty.
 fn by_name(input: &Input) -> TokenStream {
     let krate = &input.krate;
-    let lookups = input.columns().map(|(_, Column { name, default, .. })| match default {
-        None => quote!(__plan.index_of(__columns, #name)?),
+    let lookups = input.columns().enumerate().map(|(ordinal, (_, Column { name, default, .. }))| match default {
+        None => quote!(__plan.index_of(__columns, #ordinal, #name)?),
         Some(_) => quote!(__plan.index_if_there(__columns, #name)?),
     });
     let flattened = input.fields.iter().filter_map(|field| match &field.role {
@@ -125,7 +125,7 @@ fn by_name(input: &Input) -> TokenStream {
         ) -> #krate::Result<Self> {
             if __plan.is_empty() {
                 let __columns = __row.columns();
-                __plan.indices = ::std::vec![#(#lookups),*];
+                __plan.indices = #krate::__private::Indices::of([#(#lookups),*]);
                 __plan.flattened = ::std::vec![#(__plan.flatten(#prefixes)),*];
             }
             let (&[#(#index),*], [#(#inner),*]) = (&__plan.indices[..], &mut __plan.flattened[..]) else {

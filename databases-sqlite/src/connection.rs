@@ -6,6 +6,8 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -173,20 +175,38 @@ impl SqliteConnection {
         }
     }
 
+    /// Runs a statement that writes, with others.
+    async fn run_in_group(
+        &self,
+        request: Request,
+        permit: &Arc<WritePermit>,
+        offers: &Arc<Offers>,
+        sink: &mut dyn RowSink,
+    ) -> Result<ExecResult> {
+        let reply = self.run_together(request, permit, offers).await?;
+        for batch in reply.batches {
+            if !matches!(sink.batch(batch)?, Flow::Continue) {
+                break;
+            }
+        }
+        Ok(reply.result)
+    }
+
+    /// Runs a short read on this thread, and what is none on a worker.
+    async fn run_near(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
+        if let Some(here) = self.run_here(&request, Instant::now(), SHORT, sink) {
+            // Whoever tries until it works must let those run who could make it work.
+            if here.as_ref().map_or(true, |here| here.turn_is_over) {
+                use_up_turn().await;
+            }
+            return here.map(|here| here.result);
+        }
+        // Boxed, so that the way of a short read stays short.
+        Box::pin(self.run_away(request, sink)).await
+    }
+
     /// Runs a statement on a worker.
     async fn run_away(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
-        if let (Some(permit), Some(offers)) = (&self.permit, &self.offers)
-            && request.pooled
-            && request.template.class() == StatementClass::Write
-        {
-            let reply = self.run_together(request, permit, offers).await?;
-            for batch in reply.batches {
-                if !matches!(sink.batch(batch)?, Flow::Continue) {
-                    break;
-                }
-            }
-            return Ok(reply.result);
-        }
         let (mut ticket, mut reply) = self.start(request, WHOLE).await?;
         let mut fed = Ok(Flow::Continue);
         for batch in reply.batches {
@@ -215,28 +235,45 @@ impl SqliteConnection {
         fed.map(|_| reply.result)
     }
 
-    /// Sends a chunk of `run_many` off, in its turn.
-    async fn send_chunk(&self, chunk: Arc<Bulk>) -> Result<Chunk> {
+    /// Sends a chunk of `run_many` off, in its turn, behind those that are under way.
+    async fn send_chunk(&self, under_way: &mut UnderWay, first: usize, rows: Arc<Bulk>) -> Result<()> {
         let (reply, result) = oneshot::channel();
-        let rows = Arc::clone(&chunk);
+        let (bulk, stopped) = (Arc::clone(&rows), Arc::clone(&under_way.stopped));
         let submit = |permit: Option<Held>| {
             let manner = Manner { interruptible: true, carries_permit: permit.is_some() };
             self.worker.submit(manner, move |session| {
-                let done = session.run_many(&rows, permit);
+                let done = if stopped.load(Relaxed) { Ok(None) } else { session.run_many(&bulk, permit) };
+                drop(bulk);
+                // Those behind it must not run.
+                stopped.fetch_or(!matches!(done, Ok(Some(_))), Relaxed);
                 Box::new(move || drop(reply.send(done)))
             })
         };
         let _ticket = self.in_turn("a batch of statements", submit).await??;
-        Ok(Chunk { rows: chunk, _ticket, result })
+        under_way.chunks.push_back(Chunk { first, rows, _ticket, result });
+        Ok(())
     }
 
-    /// Waits for a chunk; gives the count of the rows it changed, and the chunk back.
-    async fn finish_chunk(&self, mut chunk: Chunk) -> Result<(u64, Option<Bulk>)> {
+    /// Waits for the chunk that was sent first, if there is one; gives the count of the rows it changed, and the chunk
+    /// back.
+    async fn finish_chunk(&self, under_way: &mut UnderWay) -> Result<Option<(u64, Option<Bulk>)>> {
         loop {
+            let Some(mut chunk) = under_way.chunks.pop_front() else { return Ok(None) };
             match (&mut chunk.result).await {
-                Ok(Ok(Some(total))) => return Ok((total, Arc::into_inner(chunk.rows))),
-                Ok(Ok(None)) => chunk = self.send_chunk(chunk.rows).await?,
-                Ok(Err(error)) => return Err(error),
+                Ok(Ok(Some(total))) => return Ok(Some((total, Arc::into_inner(chunk.rows)))),
+                Ok(Ok(None)) => {
+                    // It was not its turn, so those behind it have not run either: they are sent again, in order.
+                    let mut again = vec![chunk];
+                    for mut behind in std::mem::take(&mut under_way.chunks) {
+                        let _ = (&mut behind.result).await;
+                        again.push(behind);
+                    }
+                    under_way.stopped.store(false, Relaxed);
+                    for Chunk { first, rows, .. } in again {
+                        self.send_chunk(under_way, first, rows).await?;
+                    }
+                }
+                Ok(Err(error)) => return Err(shift(error, chunk.first)),
                 Err(_) => return Err(self.worker.lost()),
             }
         }
@@ -251,8 +288,21 @@ enum Turn {
     Mine(Result<Held>),
 }
 
+/// How many chunks are under way at a time: one runs, and the next waits, so that the worker never does.
+const CHUNKS_AHEAD: usize = 2;
+
+/// Chunks on their way, the first one first.
+#[derive(Default)]
+struct UnderWay {
+    chunks: VecDeque<Chunk>,
+    /// One has failed, or could not run: the worker runs none behind it.
+    stopped: Arc<AtomicBool>,
+}
+
 /// Rows on their way.
 struct Chunk {
+    /// The index of its first row in the whole batch.
+    first: usize,
     rows: Arc<Bulk>,
     _ticket: Ticket,
     result: oneshot::Receiver<Result<Option<u64>>>,
@@ -283,16 +333,26 @@ impl BackendConnection for SqliteConnection {
         self.dialect
     }
 
-    async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
-        if let Some(here) = self.run_here(&request, Instant::now(), SHORT, sink) {
-            // Whoever tries until it works must let those run who could make it work.
-            if here.as_ref().map_or(true, |here| here.turn_is_over) {
-                use_up_turn().await;
-            }
-            return here.map(|here| here.result);
+    // As `async_trait` writes it, but with a box of the size of the way that the statement goes.
+    fn run<'a, 's, 'f>(
+        &'a self,
+        request: Request,
+        sink: &'s mut dyn RowSink,
+    ) -> Pin<Box<dyn Future<Output = Result<ExecResult>> + Send + 'f>>
+    where
+        'a: 'f,
+        's: 'f,
+        Self: 'f,
+    {
+        if self.inline_reads && may_run_here(&request.template) {
+            return Box::pin(self.run_near(request, sink));
         }
-        // Boxed, so that the way of a short read stays short.
-        Box::pin(self.run_away(request, sink)).await
+        match (&self.permit, &self.offers) {
+            (Some(permit), Some(offers)) if request.pooled && request.template.class() == StatementClass::Write => {
+                Box::pin(self.run_in_group(request, permit, offers, sink))
+            }
+            _ => Box::pin(self.run_away(request, sink)),
+        }
     }
 
     fn run_at_once(
@@ -309,29 +369,31 @@ impl BackendConnection for SqliteConnection {
     async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {
         let mut chunks = Chunks::new(requests);
         let mut total = 0;
-        // One chunk is under way while the next one is made.
-        let mut under_way: Option<(usize, Chunk)> = None;
+        let mut under_way = UnderWay::default();
         loop {
             let first = chunks.taken;
             let (next, failed) = chunks.next();
-            if let Some((first, chunk)) = under_way.take() {
-                let (count, done) = self.finish_chunk(chunk).await.map_err(|error| shift(error, first))?;
-                total += count;
-                if let Some(done) = done {
-                    chunks.recycle(done);
-                }
-            }
+            let is_last = next.is_none() || failed.is_some();
             if let Some(next) = next {
-                under_way = Some((first, self.send_chunk(Arc::new(next)).await?));
-            } else if failed.is_none() {
-                return Ok(total);
-            }
-            if let Some(error) = failed {
-                // What comes first goes wrong first.
-                if let Some((first, chunk)) = under_way {
-                    self.finish_chunk(chunk).await.map_err(|error| shift(error, first))?;
+                if under_way.chunks.len() == CHUNKS_AHEAD
+                    && let Some((count, done)) = self.finish_chunk(&mut under_way).await?
+                {
+                    total += count;
+                    if let Some(done) = done {
+                        chunks.recycle(done);
+                    }
                 }
-                return Err(error.with_batch_index(chunks.taken));
+                self.send_chunk(&mut under_way, first, Arc::new(next)).await?;
+            }
+            if is_last {
+                while let Some((count, _)) = self.finish_chunk(&mut under_way).await? {
+                    total += count;
+                }
+                // What comes first goes wrong first.
+                return match failed {
+                    Some(error) => Err(error.with_batch_index(chunks.taken)),
+                    None => Ok(total),
+                };
             }
         }
     }

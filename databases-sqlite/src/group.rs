@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::batch::Limits;
 use crate::permit::Held;
 use crate::session::Session;
-use crate::statement::{Outcome, Output, Reply};
+use crate::statement::{Outcome, Output, Reply, find};
 use crate::watch::Watch;
 use crate::worker::Deliver;
 
@@ -164,26 +164,31 @@ impl Session {
 
     /// Whether a statement is known to be quick, so that others may wait for it.
     fn joins(&mut self, request: &Request) -> bool {
-        !self.altered && !self.was_lent && self.known.get(&*request.sql).is_some_and(|known| known.pace() < TIME)
+        !self.altered && !self.was_lent && find(&mut self.known, &request.sql).is_some_and(|known| known.pace() < TIME)
     }
 
     fn run_alone(&mut self, offers: &Offers, offer: Offer, done: &mut Vec<Done>) {
         offers.again(&offer, &Arc::clone(&self.watch));
         // Looked at behind that: whoever goes away later finds it running.
         if !offer.is_dropped() {
-            let result = self.run_offer(&offer.request);
+            let (result, _) = self.run_offer(&offer.request, Instant::now());
             done.push((offer, result));
         }
     }
 
-    fn run_offer(&mut self, request: &Request) -> Result<Reply> {
+    /// Runs a statement from `begun` on, which is now; says when it ended, if it did well.
+    fn run_offer(&mut self, request: &Request, begun: Instant) -> (Result<Reply>, Option<Instant>) {
         let mut out = Output::new(None, ALL);
+        out.begun = Some(begun);
         let ran = self.step_all(request, &mut out);
         self.inserts.stop();
         match ran {
-            Ok(Some(result)) => Ok(out.into_reply(result)),
+            Ok(Some(result)) => {
+                let ended = begun + out.time;
+                (Ok(out.into_reply(result)), Some(ended))
+            }
             Ok(None) => unreachable!("whoever leads has the permit"),
-            Err(failure) => Err(self.failed(failure, request)),
+            Err(failure) => (Err(self.failed(failure, request)), None),
         }
     }
 
@@ -200,14 +205,17 @@ impl Session {
         let start = Instant::now();
         let mut group: Vec<Done> = Vec::new();
         let mut next = Some(first);
+        // The end of one is the beginning of the next: each look at the clock takes its time.
+        let mut now = start;
         while let Some(offer) = next {
-            let result = self.run_offer(&offer.request);
+            let (result, ended) = self.run_offer(&offer.request, now);
+            now = ended.unwrap_or_else(Instant::now);
             group.push((offer, result));
             if self.connection().is_autocommit() {
                 // Its error ended the transaction, or its caller went away.
                 return group.into_iter().map(|(offer, _)| offer).collect();
             }
-            let full = group.len() >= MOST || start.elapsed() >= TIME;
+            let full = group.len() >= MOST || now - start >= TIME;
             next = if full { None } else { offers.next(&watch, |request| self.joins(request)) };
         }
         // The commit is everybody's: nobody stops it.

@@ -57,14 +57,23 @@ impl Session {
         if self.was_lent {
             return Ok(None);
         }
-        let Ok(largest) = self.connection().set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST) else { return Ok(None) };
+        if self.length_limit.is_none() {
+            let Ok(largest) = self.connection().set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST) else { return Ok(None) };
+            self.length_limit = Some(largest);
+        }
         let mut out = Output::here(ROWS, now, within, live);
         // Nothing is left half done: the statement is reset on the way.
         let ran = catch_unwind(AssertUnwindSafe(|| self.step_all(request, &mut out)));
         self.watch.leave();
-        let restored = self.connection().set_limit(Limit::SQLITE_LIMIT_LENGTH, largest);
-        debug_assert!(restored.is_ok(), "what was the limit before is a limit");
         Ok(self.ran_here(ran?, out, now, request))
+    }
+
+    /// From here on it is the worker's again, where values may be as large as SQLite allows.
+    pub(crate) fn return_to_worker(&mut self) {
+        if let Some(largest) = self.length_limit.take() {
+            let restored = self.connection().set_limit(Limit::SQLITE_LIMIT_LENGTH, largest);
+            debug_assert!(restored.is_ok(), "what was the limit before is a limit");
+        }
     }
 
     fn ran_here(

@@ -1,7 +1,7 @@
 //! The id of the row that a statement inserted.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use databases_core::sql::{Template, Verb};
 use rusqlite::Connection;
@@ -13,10 +13,18 @@ use crate::error::unquoted;
 #[derive(Default)]
 pub(crate) struct Inserts {
     watching: AtomicBool,
-    table: Mutex<String>,
+    table: Mutex<Table>,
     count: AtomicU64,
     first: AtomicI64,
     last: AtomicI64,
+}
+
+/// The table of the last statement that was watched: most follow one of the same.
+#[derive(Default)]
+struct Table {
+    /// As its text spells it.
+    spelled: String,
+    name: String,
 }
 
 impl Inserts {
@@ -26,7 +34,7 @@ impl Inserts {
         if !self.watching.load(Ordering::Relaxed) || action != Action::SQLITE_INSERT {
             return;
         }
-        if !self.table.lock().unwrap_or_else(PoisonError::into_inner).eq_ignore_ascii_case(table) {
+        if !self.table().name.eq_ignore_ascii_case(table) {
             return;
         }
         if self.count.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -41,7 +49,11 @@ impl Inserts {
             _ => None,
         };
         if let Some(table) = table {
-            *self.table.lock().unwrap_or_else(PoisonError::into_inner) = unquoted(table);
+            let mut kept = self.table();
+            if kept.spelled != table {
+                *kept = Table { spelled: table.to_owned(), name: unquoted(table) };
+            }
+            drop(kept);
             self.count.store(0, Ordering::Relaxed);
         }
         self.watching.store(table.is_some(), Ordering::Relaxed);
@@ -59,6 +71,10 @@ impl Inserts {
         }
         let id = connection.last_insert_rowid();
         (id == self.first.load(Ordering::Relaxed) || id == self.last.load(Ordering::Relaxed)).then_some(id)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn stop(&self) {

@@ -62,15 +62,12 @@ impl Known {
         }
     }
 
-    /// Compares with the statement, which was stepped for another run, or looked at in this one before.
+    /// Compares with the statement, which was stepped for another run.
     ///
     /// A first run proves nothing: the statement may be a new one of a text that ran only once before.
     pub(crate) fn see(&mut self, statement: &Statement<'_>) {
         let run = Run::of(statement);
         let is_first = run.number == 1;
-        if run == self.run && !is_first {
-            return;
-        }
         if is_first || !run.follows(self.run) {
             // Prepared again, perhaps for another schema.
             if !are_of(&self.columns, statement) {

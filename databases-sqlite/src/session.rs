@@ -54,6 +54,8 @@ pub(crate) struct Session {
     corrupt: bool,
     /// Its user had it, who may have added functions that take any time.
     pub(crate) was_lent: bool,
+    /// The largest value that SQLite allows, while the threads of its callers use the session and allow less.
+    pub(crate) length_limit: Option<i32>,
     /// How long it was used by the threads of its callers since one of them was told to let others run.
     pub(crate) read_here: Duration,
     /// A text may have left something behind that another session lacks, such as an attached database.
@@ -83,6 +85,7 @@ impl Session {
             handle: None,
             corrupt: false,
             was_lent: false,
+            length_limit: None,
             read_here: Duration::ZERO,
             altered: false,
             deferring: None,

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use databases_core::backend::{ExecResult, Flow, LiveSink, Request, placeholder_mismatch};
 use databases_core::sql::{StatementClass, Template, Verb};
-use databases_core::{Arg, Effect, Error, ErrorKind, Result, RowRef};
+use databases_core::{Arg, Effect, Error, ErrorKind, Result, RowRef, Value};
+use hashlink::LruCache;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::{CachedStatement, Connection, Statement};
 use tokio::sync::{mpsc, oneshot};
@@ -187,19 +188,19 @@ impl Session {
         let keep = self.keeps_statements() && request.prepared;
         let Self { connection, known, inserts, watch, .. } = self;
         let connection = connection.as_ref().expect("the connection is only away while `lend` runs");
-        let mut before = if keep { known.get_mut(&*request.sql) } else { None };
+        let before = if keep { find(known, &request.sql) } else { None };
         if let Some((_, within)) = out.here
             && !before.as_ref().is_some_and(|known| known.is_short(within))
         {
             return Ok(None);
         }
-        let mut new = None;
+        let mut learnt = Learnt { before, new: None, seen: false };
         let start = match out.here {
             Some((now, within)) => {
                 watch.enter(now, within);
                 now
             }
-            None => Instant::now(),
+            None => out.begun.unwrap_or_else(Instant::now),
         };
         let mut statement = prepare(connection, &request.sql, &request.template, request.args.len(), keep)?;
         let reads = statement.readonly();
@@ -209,7 +210,7 @@ impl Session {
         bind(&mut statement, &request.args, decimals)?;
         inserts.watch(&request.template);
         let has_columns = statement.column_count() > 0;
-        let (mut columns, mut flow) = (None, Flow::Continue);
+        let mut flow = Flow::Continue;
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(running)? {
             if watch.is_cancelled() {
@@ -218,10 +219,7 @@ impl Session {
             if !request.wants_rows {
                 continue;
             }
-            let columns = columns.get_or_insert_with(|| {
-                let known = known_of(&mut before, &mut new, row.as_ref());
-                Arc::clone(known.columns())
-            });
+            let columns = learnt.of(row.as_ref()).columns();
             if let Some(sink) = &mut out.live {
                 // What nobody wants is run all the same: it may fail.
                 if flow == Flow::Continue {
@@ -241,7 +239,7 @@ impl Session {
         if out.overran {
             return Ok(None);
         }
-        let known = known_of(&mut before, &mut new, &statement);
+        let known = learnt.of(&statement);
         if has_columns && request.wants_rows && out.live.is_none() && out.is_empty() {
             out.rows.current = Some(Batch::new(Arc::clone(known.columns())));
         }
@@ -254,7 +252,7 @@ impl Session {
             known.ask(connection, &request.sql);
         }
         drop(statement);
-        if let Some(new) = new
+        if let Some(new) = learnt.new
             && keep
         {
             self.known.insert(Arc::clone(&request.sql), new);
@@ -375,25 +373,46 @@ pub(crate) fn may_run_here(template: &Template) -> bool {
 }
 
 fn bind(statement: &mut Statement<'_>, args: &[Arg], decimals: Decimals) -> Result<(), Failure> {
-    for (index, arg) in args.iter().enumerate() {
-        let value = to_sqlite(&arg.value, decimals, index + 1)?;
-        statement.raw_bind_parameter(index + 1, value).map_err(running)?;
+    for (ordinal, arg) in (1..).zip(args) {
+        // What is most frequent first, and on the shortest way.
+        let bound = match &arg.value {
+            Value::Int(value) => statement.raw_bind_parameter(ordinal, *value),
+            Value::Text(value) => statement.raw_bind_parameter(ordinal, &**value),
+            value => statement.raw_bind_parameter(ordinal, to_sqlite(value, decimals, ordinal)?),
+        };
+        bound.map_err(running)?;
     }
     Ok(())
 }
 
-/// What was known of a text `before`, compared with this run of it, or what this run tells.
-fn known_of<'k>(
-    before: &'k mut Option<&mut Known>,
-    new: &'k mut Option<Known>,
-    statement: &Statement<'_>,
-) -> &'k mut Known {
-    match before {
-        Some(known) => {
-            known.see(statement);
-            known
+/// What is known of a text.
+pub(crate) fn find<'k>(known: &'k mut LruCache<Arc<str>, Known>, sql: &Arc<str>) -> Option<&'k mut Known> {
+    // The text of the last run needs no hash.
+    let is_last = known.iter().next_back().is_some_and(|(last, _)| Arc::ptr_eq(last, sql));
+    if is_last { known.iter_mut().next_back().map(|(_, known)| known) } else { known.get_mut(&**sql) }
+}
+
+/// What was known of a text before this run of it, or what this run tells.
+struct Learnt<'k> {
+    before: Option<&'k mut Known>,
+    new: Option<Known>,
+    /// Whether it was compared with this run.
+    seen: bool,
+}
+
+impl Learnt<'_> {
+    /// What is known now that the statement was stepped.
+    fn of(&mut self, statement: &Statement<'_>) -> &mut Known {
+        match &mut self.before {
+            Some(known) => {
+                if !self.seen {
+                    known.see(statement);
+                    self.seen = true;
+                }
+                known
+            }
+            None => self.new.get_or_insert_with(|| Known::new(statement)),
         }
-        None => new.get_or_insert_with(|| Known::new(statement)),
     }
 }
 
@@ -413,6 +432,8 @@ pub(crate) struct Output<'s> {
     limits: Limits,
     /// On the thread of the caller, who has so much time from then on and takes at most one batch.
     here: Option<(Instant, Duration)>,
+    /// When the statement began, if that was looked at before.
+    pub(crate) begun: Option<Instant>,
     /// Takes the rows where they stand.
     live: Option<&'s mut dyn LiveSink>,
     /// And these were more.
@@ -430,6 +451,7 @@ impl<'s> Output<'s> {
             rows: Rows::default(),
             limits,
             here: None,
+            begun: None,
             live: None,
             overran: false,
             time: Duration::ZERO,

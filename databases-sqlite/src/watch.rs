@@ -11,7 +11,7 @@ pub(crate) const INSTRUCTIONS_PER_LOOK: i32 = 100;
 /// A read on the thread of its caller stops after so many looks for each of its microseconds, wherever time stands still.
 const LOOKS_PER_MICROSECOND: u32 = 2;
 /// And after so many times the time that it should take, of which a cold file takes most.
-const TIMES_OF_WITHIN: u32 = 3;
+const TIMES_OF_WITHIN: u64 = 3;
 
 /// Shared by a session, whose handlers look at it, and by those who stop its jobs.
 #[derive(Debug)]
@@ -53,10 +53,12 @@ impl Watch {
     /// From now on the connection is used by its caller's thread, which should take no longer than `within`, until
     /// [`Watch::leave`].
     pub(crate) fn enter(&self, now: Instant, within: Duration) {
-        let deadline = now.saturating_duration_since(self.start) + within * TIMES_OF_WITHIN;
-        let micros = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
+        let within = nanos(within);
+        let deadline =
+            nanos(now.saturating_duration_since(self.start)).saturating_add(within.saturating_mul(TIMES_OF_WITHIN));
+        let micros = u32::try_from(within / 1000).unwrap_or(u32::MAX);
         self.looks.store(micros.saturating_mul(LOOKS_PER_MICROSECOND), Relaxed);
-        self.deadline.store(u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.deadline.store(deadline, Relaxed);
     }
 
     pub(crate) fn leave(&self) {
@@ -74,7 +76,11 @@ impl Watch {
             return true;
         }
         let deadline = self.deadline.load(Relaxed);
-        deadline != 0
-            && (self.looks.fetch_sub(1, Relaxed) == 0 || self.start.elapsed().as_nanos() > u128::from(deadline))
+        deadline != 0 && (self.looks.fetch_sub(1, Relaxed) == 0 || nanos(self.start.elapsed()) > deadline)
     }
+}
+
+/// In 64 bits, which hold centuries: those of 128 are divided slowly.
+fn nanos(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }

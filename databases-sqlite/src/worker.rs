@@ -1,13 +1,15 @@
 //! The thread of a connection, and its queue.
 //!
-//! The session is behind a mutex, and the queue says whose it is: the thread's while a job runs there, or for a short
-//! read that of the calling thread, if no job runs or waits.
+//! The session is in the queue while nobody uses it. The thread takes it out for a job, or for a short read the calling
+//! thread, if no job runs or waits.
 //!
 //! A job is stopped only as itself: the queue's lock is held while a job becomes the running one, while it stops being
 //! it, and while a dropped call looks whether its own job is running and interrupts it. So an interrupt can hit no other.
 
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{fmt, thread};
 
@@ -45,9 +47,9 @@ pub(crate) struct Worker {
 
 struct Shared {
     queue: Mutex<Queue>,
-    /// There while the database is open. Whoever is the running one in the queue may lock it.
-    session: Mutex<Option<Session>>,
-    /// A job has come, or the queue is closing.
+    /// The status, as the queue says: who only asks for it takes no lock.
+    status: AtomicU8,
+    /// A job has come, the queue is closing, or the session is back then.
     work: Condvar,
     /// No job is left, or the thread has ended.
     idle: Notify,
@@ -66,17 +68,68 @@ struct Queue {
     ended: bool,
     interrupt: Option<InterruptHandle>,
     state: State,
+    /// The session, unless somebody uses it or the database is not open.
+    session: Option<Box<Session>>,
+    /// Whether somebody else than the thread uses the session.
+    is_lent: bool,
+    /// How many wait for `idle`.
+    waiting: usize,
 }
 
 impl Queue {
     fn is_idle(&self) -> bool {
         self.ended || (self.running.is_none() && self.jobs.is_empty())
     }
+
+    fn status(&self) -> Status {
+        if self.broken || self.closing || self.ended {
+            Status::Broken
+        } else if !self.is_idle() {
+            Status::Busy
+        } else {
+            self.state.status
+        }
+    }
+}
+
+/// The queue in use. What it says of the status is known to all once it is left.
+struct Locked<'a> {
+    queue: MutexGuard<'a, Queue>,
+    status: &'a AtomicU8,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Queue;
+    fn deref(&self) -> &Queue {
+        &self.queue
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.status.store(self.queue.status() as u8, Ordering::Release);
+    }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> Locked<'_> {
+        Locked { queue: self.raw(), status: &self.status }
+    }
+
+    fn raw(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn status(&self) -> Status {
+        const ALL: [Status; 5] = [Status::Idle, Status::InTransaction, Status::Failed, Status::Busy, Status::Broken];
+        let status = self.status.load(Ordering::Acquire);
+        ALL.into_iter().find(|one| *one as u8 == status).unwrap_or(Status::Broken)
     }
 
     /// Takes the job out of the queue, or stops it if it is the one running.
@@ -94,34 +147,40 @@ impl Shared {
                 interrupt.interrupt();
             }
         }
-        let idle = queue.is_idle();
+        let told = queue.is_idle() && queue.waiting > 0;
         drop(queue);
         drop(job);
-        if idle {
+        if told {
             self.idle.notify_waiters();
         }
     }
 
-    fn next(&self) -> Option<Job> {
-        let mut queue = self.lock();
+    /// The next job, and the session to run it.
+    fn next(&self) -> Option<(Job, Box<Session>)> {
+        // The status stays as it is: with a job in the queue it is busy.
+        let mut queue = self.raw();
         loop {
             if queue.closing {
                 return None;
             }
-            if queue.running.is_none()
-                && let Some(job) = queue.jobs.pop_front()
+            if !queue.jobs.is_empty()
+                && let Some(session) = queue.session.take()
             {
+                let job = queue.jobs.pop_front()?;
                 queue.running = Some((job.id, job.manner));
                 self.watch.begin();
-                return Some(job);
+                return Some((job, session));
             }
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Whether no job waits.
-    fn finished(&self, state: State, interrupt: Option<InterruptHandle>) -> bool {
+    /// The session is back; whether the thread has nothing to do with it.
+    fn finished(&self, mut session: Box<Session>) -> bool {
+        let (state, interrupt) = (session.state(), session.new_interrupt_handle());
         let mut queue = self.lock();
+        queue.session = Some(session);
+        queue.is_lent = false;
         queue.running = None;
         queue.broken |= state.status == Status::Broken;
         queue.state = state;
@@ -129,15 +188,21 @@ impl Shared {
             queue.interrupt = interrupt;
         }
         let idle = queue.jobs.is_empty();
+        let (told, rests) = (idle && queue.waiting > 0, idle && !queue.closing);
         drop(queue);
-        if idle {
+        if told {
             self.idle.notify_waiters();
         }
-        idle
+        rests
     }
 
-    fn session(&self) -> MutexGuard<'_, Option<Session>> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The session, to be closed; waits for it while it is lent.
+    fn take_session(&self) -> Option<Box<Session>> {
+        let mut queue = self.raw();
+        while queue.is_lent {
+            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.session.take()
     }
 
     /// No job runs any more. What waits for a reply learns by its channel.
@@ -164,7 +229,7 @@ impl Worker {
     pub(crate) async fn open(config: Arc<Config>) -> Result<(Self, Facts)> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
-            session: Mutex::default(),
+            status: AtomicU8::new(Status::Busy as u8),
             work: Condvar::new(),
             idle: Notify::new(),
             watch: Arc::default(),
@@ -223,28 +288,20 @@ impl Worker {
         if queue.closing || queue.broken || !queue.is_idle() || queue.ended {
             return None;
         }
+        let session = queue.session.take()?;
+        queue.is_lent = true;
         queue.last_id += 1;
         queue.running = Some((queue.last_id, Manner { interruptible: true, carries_permit: false }));
         self.shared.watch.begin();
         drop(queue);
-        let turn = Turn { shared: &self.shared };
-        let mut session = self.shared.session();
-        let value = f(session.as_mut()?);
-        let state = session.as_ref().map(Session::state);
-        drop(session);
-        turn.over(state?);
+        let mut turn = Turn { shared: &self.shared, session: Some(session) };
+        let value = f(turn.session.as_mut().expect("it is there until the turn is over"));
+        turn.over();
         Some(value)
     }
 
     pub(crate) fn status(&self) -> Status {
-        let queue = self.shared.lock();
-        if queue.broken || queue.closing || queue.ended {
-            Status::Broken
-        } else if !queue.is_idle() {
-            Status::Busy
-        } else {
-            queue.state.status
-        }
+        self.shared.status()
     }
 
     /// Whether the session has the write permit, or will have before a job that is submitted now.
@@ -282,6 +339,8 @@ impl Worker {
     }
 
     async fn wait(&self, done: impl Fn(&Queue) -> bool) {
+        self.shared.lock().waiting += 1;
+        let _one = Waiting(&self.shared);
         loop {
             let notified = self.shared.idle.notified();
             let mut notified = std::pin::pin!(notified);
@@ -325,23 +384,38 @@ fn closed() -> Error {
     Error::new(ErrorKind::Disconnected, "the connection is closed").with_effect(Effect::NotSent)
 }
 
+/// One who waits for `idle`.
+struct Waiting<'a>(&'a Shared);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
+
 /// The turn of a caller's thread. Dropped by a panic, it breaks the connection.
 struct Turn<'a> {
     shared: &'a Shared,
+    session: Option<Box<Session>>,
 }
 
 impl Turn<'_> {
-    fn over(self, state: State) {
-        if !self.shared.finished(state, None) {
+    fn over(mut self) {
+        let session = self.session.take();
+        if let Some(session) = session
+            && !self.shared.finished(session)
+        {
             self.shared.work.notify_one();
         }
-        std::mem::forget(self);
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
+        let Some(session) = self.session.take() else { return };
         let mut queue = self.shared.lock();
+        queue.session = Some(session);
+        queue.is_lent = false;
         queue.running = None;
         queue.broken = true;
         queue.closing = true;
@@ -390,16 +464,14 @@ fn serve(shared: &Shared, config: &Arc<Config>, reply: oneshot::Sender<Result<Fa
     let opened = catch_unwind(AssertUnwindSafe(|| Session::open(config, &shared.watch)));
     if let Ok(opened) = opened {
         match opened {
-            Ok((mut session, facts)) => {
-                let (state, interrupt) = (session.state(), session.new_interrupt_handle());
-                *shared.session() = Some(session);
-                shared.finished(state, interrupt);
+            Ok((session, facts)) => {
+                shared.finished(Box::new(session));
                 let _ = reply.send(Ok(facts));
                 work(shared);
                 shared.stop();
                 // Closing rolls back, and may checkpoint. The driver panics if SQLite refuses.
-                let session = shared.session().take();
-                let _ = catch_unwind(AssertUnwindSafe(move || session.map(Session::close)));
+                let session = shared.take_session();
+                let _ = catch_unwind(AssertUnwindSafe(move || session.map(|session| session.close())));
             }
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -411,19 +483,19 @@ fn serve(shared: &Shared, config: &Arc<Config>, reply: oneshot::Sender<Result<Fa
 }
 
 fn work(shared: &Shared) {
-    while let Some(job) = shared.next() {
-        let mut turn = shared.session();
-        let Some(session) = turn.as_mut() else { return };
+    while let Some((job, mut session)) = shared.next() {
         let done = catch_unwind(AssertUnwindSafe(|| {
-            let deliver = (job.run)(session);
+            session.return_to_worker();
+            let deliver = (job.run)(&mut session);
             session.after_job();
             deliver
         }));
         // After a panic nothing is known of the session: the connection is closed, which rolls back.
-        let Ok(deliver) = done else { return };
-        let (state, interrupt) = (session.state(), session.new_interrupt_handle());
-        drop(turn);
-        shared.finished(state, interrupt);
+        let Ok(deliver) = done else {
+            shared.raw().session = Some(session);
+            return;
+        };
+        shared.finished(session);
         deliver();
     }
 }

@@ -285,6 +285,25 @@ async fn execute_many_counts_rows_and_names_the_row_that_failed() {
     assert_eq!(db.int("SELECT count(*) FROM t").await.unwrap(), 5000);
 }
 
+#[test]
+fn nothing_behind_a_row_that_ends_the_transaction_is_written() {
+    on_both(|| async {
+        let dir = TempDir::new();
+        let url = dir.url("?synchronous=off").parse().unwrap();
+        let db = Pool::new(PoolConfig::from_url(&Sqlite, &url, |_| ()).unwrap()).unwrap();
+        db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)", ()).await.unwrap();
+        db.execute("INSERT INTO t VALUES (1)", ()).await.unwrap();
+        for failing in [0, 3, 700, 1100] {
+            // What follows is on its way by then.
+            let rows = (0..5_000).map(|row| params! { id: if row == failing { 1 } else { row + 10 } });
+            let error = db.execute_many("INSERT OR ROLLBACK INTO t VALUES (:id)", rows).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::UniqueViolation);
+            assert_eq!(error.batch_index(), Some(failing as usize));
+            assert_eq!(db.fetch_val::<i64>("SELECT count(*) FROM t", ()).await.unwrap(), 1, "row {failing}");
+        }
+    });
+}
+
 #[tokio::test]
 async fn a_script_stops_at_the_first_error_and_says_which() {
     let dir = TempDir::new();

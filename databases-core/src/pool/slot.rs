@@ -89,11 +89,11 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let Some(mut member) = self.member.take() else { return };
         let single = self.inner.single;
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         member.open = member.open.or(open);
-        member.dirty |= self.dirty.load(Relaxed) && !single;
+        member.dirty |= *self.dirty.get_mut() && !single;
         // What a panic interrupted may have left the session in any state.
-        let discard = self.discard.load(Relaxed) || (std::thread::panicking() && !single);
+        let discard = *self.discard.get_mut() || (std::thread::panicking() && !single);
         self.inner.release(member, discard, self.ended.unwrap_or_else(Instant::now));
     }
 }

@@ -87,13 +87,12 @@ fn look_up<V: Values + ?Sized>(template: &Template, values: &V, found: &mut [u32
             places.get_or_insert_with(|| (0..given).rev().map(|index| (values.name(index), index)).collect());
         places.get(name).copied()
     };
-    for (index, (name, slot)) in template.names.iter().zip(found).enumerate() {
-        let value = if index < given && values.name(index) == &**name { Some(index) } else { find(name) };
+    for (index, (name, slot)) in template.names().zip(found).enumerate() {
+        let value = if index < given && values.name(index) == name { Some(index) } else { find(name) };
         match value.and_then(|value| u32::try_from(value).ok()) {
             Some(value) => *slot = value,
             None => {
-                let names = template.names.iter().map(|name| &**name);
-                let missing: Vec<&str> = names.filter(|name| find(name).is_none()).collect();
+                let missing: Vec<&str> = template.names().filter(|name| find(name).is_none()).collect();
                 return Err(hint::missing(template, values, &missing));
             }
         }
@@ -109,7 +108,7 @@ fn check_unused<V: Values + ?Sized>(template: &Template, values: &V, found: &[u3
         }
     }
     let left_over = used.iter().enumerate().filter(|(_, used)| !**used).map(|(index, _)| values.name(index));
-    let known: HashSet<&str> = template.names.iter().map(|name| &**name).collect();
+    let known: HashSet<&str> = template.names().collect();
     let mut unused: Vec<&str> = left_over.filter(|name| !known.contains(name)).collect();
     if unused.is_empty() {
         return Ok(());
@@ -147,7 +146,7 @@ fn whole_args(template: &Template, found: &[u32]) -> Result<Args, SqlError> {
 
 impl Template {
     pub(super) fn slot_name(&self, slot: &Slot) -> &str {
-        &self.names[slot.name]
+        self.name(slot.name)
     }
 }
 

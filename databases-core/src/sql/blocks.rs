@@ -3,7 +3,7 @@
 use super::dialect::DialectKind;
 use super::keyword::Kw;
 use super::lexer::Kind;
-use super::slots::Sig;
+use super::slots::{Before, Sig};
 
 /// What the head of the statement promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Blocks {
 
     /// Takes in the next token; `before` is the last two. True for a `;` that ends the statement.
     #[inline]
-    pub(super) fn feed(&mut self, token: &Sig, before: &[Sig; 2]) -> bool {
+    pub(super) fn feed(&mut self, token: &Sig, before: Before<'_>) -> bool {
         match token.kind {
             Kind::Word if self.head != Head::Plain => self.word(token, before),
             // PostgreSQL's CREATE RULE .. DO (a; b): there, parentheses keep statements together.
@@ -61,7 +61,13 @@ impl Blocks {
         false
     }
 
-    fn word(&mut self, token: &Sig, before: &[Sig; 2]) {
+    /// Whether a word that is no keyword, a literal or a dot changes nothing here.
+    #[inline]
+    pub(super) fn is_calm(&self) -> bool {
+        self.head == Head::Plain
+    }
+
+    fn word(&mut self, token: &Sig, before: Before<'_>) {
         match self.head {
             Head::Start => self.start(token.kw),
             Head::Begin => {
@@ -108,18 +114,18 @@ impl Blocks {
     }
 
     /// A `BEGIN ATOMIC` body: only CASE has an END of its own in it.
-    fn postgres(&mut self, kw: Kw, before: &[Sig; 2]) {
+    fn postgres(&mut self, kw: Kw, before: Before<'_>) {
         match kw {
-            Kw::Atomic if before[1].kw == Kw::Begin && self.stack.is_empty() => self.stack.push(Block::Statements),
+            Kw::Atomic if before.last.kw == Kw::Begin && self.stack.is_empty() => self.stack.push(Block::Statements),
             Kw::Case if !self.stack.is_empty() => self.stack.push(Block::Case),
-            Kw::End if before[1].kw != Kw::As => drop(self.stack.pop()),
+            Kw::End if before.last.kw != Kw::As => drop(self.stack.pop()),
             _ => {}
         }
     }
 
     /// A trigger ends at the END behind a `;`, as in sqlite3_complete().
-    fn sqlite(&mut self, kw: Kw, before: &[Sig; 2]) {
-        let last = &before[1];
+    fn sqlite(&mut self, kw: Kw, before: Before<'_>) {
+        let last = before.last;
         match kw {
             Kw::Begin if self.stack.is_empty() && !matches!(last.kw, Kw::Trigger | Kw::Exists) => {
                 self.stack.push(Block::Statements);
@@ -130,8 +136,8 @@ impl Blocks {
     }
 
     /// Compound statements nest, and each has an END; expressions have CASE .. END, IF() and REPEAT().
-    fn mysql(&mut self, kw: Kw, before: &[Sig; 2]) {
-        let last = &before[1];
+    fn mysql(&mut self, kw: Kw, before: Before<'_>) {
+        let last = before.last;
         let in_expression = self.stack.last() == Some(&Block::Case);
         match kw {
             Kw::End if self.stack.is_empty() || last.kw == Kw::Xa => {}

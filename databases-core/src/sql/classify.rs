@@ -10,7 +10,7 @@ use super::dialect::DialectKind;
 use super::effects::{self, Effect};
 use super::keyword::Kw;
 use super::lexer::Kind;
-use super::slots::Sig;
+use super::slots::{Before, Sig};
 
 /// What is known about a whole text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,8 +127,8 @@ impl Classifier {
     }
 
     /// Takes in the next token of a statement; `before` is the last two.
-    #[inline]
-    pub(super) fn feed(&mut self, sql: &[u8], token: &Sig, before: &[Sig; 2]) {
+    #[inline(always)]
+    pub(super) fn feed(&mut self, sql: &[u8], token: &Sig, before: Before<'_>) {
         if token.kind == Kind::Punct(b'(') {
             self.depth += 1;
         }
@@ -142,16 +142,25 @@ impl Classifier {
         }
     }
 
-    fn head(&mut self, sql: &[u8], token: &Sig, before: &[Sig; 2]) {
+    /// Whether a word that is no keyword, a literal or a dot changes nothing here.
+    #[inline]
+    pub(super) fn is_calm(&self) -> bool {
+        self.state == State::Body
+            && self.into == Into::No
+            && self.class != StatementClass::Ddl
+            && !matches!(self.table, Table::Next | Table::Found(_))
+    }
+
+    fn head(&mut self, sql: &[u8], token: &Sig, before: Before<'_>) {
         match self.state {
             State::Start if token.kind == Kind::Word => self.begin(token.kw),
             State::Start if token.is(b'(') => {}
             State::Start => self.state = State::Done,
             State::With { name } => {
                 self.effects(sql, token, before);
-                self.with(token, &before[1], name);
+                self.with(token, before.last, name);
             }
-            State::Explain => self.explain(sql, token, &before[1]),
+            State::Explain => self.explain(sql, token, before.last),
             State::DdlHead => self.ddl_head(token),
             State::SetHead => self.set_head(sql, token, before),
             State::Second(first) => self.second(first, &sql[token.start..token.end], token.kw),
@@ -299,8 +308,8 @@ impl Classifier {
         };
     }
 
-    fn set_head(&mut self, sql: &[u8], token: &Sig, before: &[Sig; 2]) {
-        let last = &before[1];
+    fn set_head(&mut self, sql: &[u8], token: &Sig, before: Before<'_>) {
+        let last = before.last;
         let assigns = token.kind == Kind::Assign
             || (matches!(token.kind, Kind::Operator | Kind::Punct(b'=')) && sql[token.start] == b'=');
         let name = &sql[last.start..last.end];
@@ -352,8 +361,8 @@ impl Classifier {
         }
     }
 
-    #[inline]
-    fn body(&mut self, sql: &[u8], token: &Sig, before: &[Sig; 2]) {
+    #[inline(always)]
+    fn body(&mut self, sql: &[u8], token: &Sig, before: Before<'_>) {
         if self.into == Into::Open {
             self.select_into(token);
         }
@@ -369,8 +378,8 @@ impl Classifier {
 
     /// What can stand anywhere in a query.
     #[inline]
-    fn effects(&mut self, sql: &[u8], token: &Sig, before: &[Sig; 2]) {
-        let [earlier, last] = before;
+    fn effects(&mut self, sql: &[u8], token: &Sig, before: Before<'_>) {
+        let Before { earlier, last } = before;
         match (token.kind, token.kw) {
             (Kind::Punct(b'('), _) if matches!(last.kind, Kind::Word | Kind::Ident) => {
                 match effects::of_function(&sql[last.start..last.end]) {
@@ -407,12 +416,12 @@ impl Classifier {
     }
 
     #[inline]
-    fn table(&mut self, token: &Sig, before: &[Sig; 2]) {
+    fn table(&mut self, token: &Sig, before: Before<'_>) {
         let is_name = matches!(token.kind, Kind::Word | Kind::Ident);
         match &mut self.table {
             Table::No | Table::Complete(_) => {}
             Table::Behind(kw) => {
-                if token.kw == *kw && self.depth == self.base && before[1].kw != Kw::Distinct {
+                if token.kw == *kw && self.depth == self.base && before.last.kw != Kw::Distinct {
                     self.table = Table::Next;
                 }
             }
@@ -426,12 +435,12 @@ impl Classifier {
                 | Kw::Abort
                 | Kw::Replace => {}
                 Kw::Lateral | Kw::Select | Kw::Values => self.table = Table::No,
-                _ if before[1].kw == Kw::Or => {}
+                _ if before.last.kw == Kw::Or => {}
                 _ if is_name => self.table = Table::Found(token.start..token.end),
                 _ => self.table = Table::No,
             },
             Table::Found(range) => {
-                if token.is(b'.') || (is_name && before[1].is(b'.')) {
+                if token.is(b'.') || (is_name && before.last.is(b'.')) {
                     range.end = token.end;
                 } else if token.is(b'(') && self.verb == Verb::Select {
                     self.table = Table::No;

@@ -63,7 +63,7 @@ pub(super) fn missing<V: Values + ?Sized>(template: &Template, values: &V, names
     let error = SqlError::new(SqlErrorKind::Missing, message).named(names.iter().copied());
     let slot = template.slots.iter().find(|slot| Some(template.slot_name(slot)) == names.first().copied());
     let Some(slot) = slot else { return error };
-    let known: HashSet<&str> = template.names.iter().map(|name| &**name).collect();
+    let known: HashSet<&str> = template.names().collect();
     let given = (0..values.len()).map(|index| values.name(index));
     let near = near_match(template.slot_name(slot), given.filter(|name| !known.contains(name)));
     let hint = match near {

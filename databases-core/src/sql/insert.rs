@@ -11,7 +11,7 @@ use super::dialect::{Dialect, DialectKind};
 use super::keyword::Kw;
 use super::lexer::{Kind, Lexer};
 use super::slots::Sig;
-use super::template::significant;
+use super::template::Recent;
 
 /// Words of a tail that may stand before a parenthesis: not functions, or such as only look at their arguments.
 const BEFORE_PARENTHESIS: &[&[u8]] = &[
@@ -150,15 +150,14 @@ impl InsertRow {
 fn tokens(sql: &str, dialect: Dialect) -> Option<Vec<Sig>> {
     let mut lexer = Lexer::new(sql, dialect);
     let mut tokens = Vec::new();
-    let mut before = [Sig::NONE; 2];
+    let mut recent = Recent::new();
     while let Some(token) = lexer.next().ok()? {
         match token.kind {
             Kind::Comment => {}
             Kind::ExecOpen | Kind::ExecClose | Kind::Param | Kind::Escape | Kind::Assign => return None,
             _ => {
-                let token = significant(sql.as_bytes(), token, &before);
-                before = [before[1], token];
-                tokens.push(token);
+                let (token, _) = recent.take(sql.as_bytes(), token);
+                tokens.push(*token);
             }
         }
     }

@@ -13,6 +13,8 @@ const SPACE: u8 = 8;
 const OPERATOR: u8 = 16;
 /// A byte that ends an operand: a colon right behind it is text (P5).
 const OPERAND_END: u8 = 32;
+/// A byte that is a token of its own, whatever stands around it, in every dialect.
+const ALONE: u8 = 64;
 
 const NAME: u8 = ALPHA | DIGIT;
 const WORD: u8 = NAME | DOLLAR;
@@ -27,7 +29,9 @@ static CLASS: [u8; 256] = {
             b'0'..=b'9' => DIGIT | OPERAND_END,
             b'$' => DOLLAR | OPERAND_END,
             b' ' | b'\t'..=b'\r' => SPACE,
-            b')' | b']' | b'\'' | b'"' | b':' => OPERAND_END,
+            b'(' | b',' | b'.' | b';' => ALONE,
+            b')' => ALONE | OPERAND_END,
+            b']' | b'\'' | b'"' | b':' => OPERAND_END,
             b'`' => OPERATOR | OPERAND_END,
             b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' | b'~' | b'!' | b'@' | b'#' | b'%' | b'^' | b'&' | b'|'
             | b'?' => OPERATOR,
@@ -138,12 +142,10 @@ impl<'a> Lexer<'a> {
     }
 
     /// Goes over the bytes of `class` from `from` on.
-    #[inline]
-    fn skip(&self, mut from: usize, class: u8) -> usize {
-        while from < self.bytes.len() && is(self.bytes[from], class) {
-            from += 1;
-        }
-        from
+    #[inline(always)]
+    fn skip(&self, from: usize, class: u8) -> usize {
+        let Some(rest) = self.bytes.get(from..) else { return from };
+        from + rest.iter().position(|&byte| !is(byte, class)).unwrap_or(rest.len())
     }
 
     #[inline]
@@ -154,7 +156,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token, or `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<Token>, Unterminated> {
         self.at = self.skip(self.at, SPACE);
         let Some(byte) = self.peek(0) else {
@@ -166,10 +168,13 @@ impl<'a> Lexer<'a> {
         if is(byte, NAME) || (byte == b'$' && self.kind == DialectKind::MySql) {
             return Ok(Some(self.word(byte)));
         }
+        if is(byte, ALONE) {
+            return Ok(Some(self.token(Kind::Punct(byte), self.at + 1)));
+        }
         self.other(byte).map(Some)
     }
 
-    #[inline]
+    #[inline(always)]
     fn word(&mut self, first: u8) -> Token {
         let end = self.skip(self.at + 1, WORD);
         if end - self.at == 1 {

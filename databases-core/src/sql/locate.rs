@@ -65,7 +65,7 @@ impl Template {
             });
             if found {
                 let Some(Origin::Name(name)) = piece.origin else { return None };
-                return self.names.get(name).map(|name| &**name);
+                return self.names().nth(name);
             }
         }
         None

@@ -7,8 +7,7 @@ use super::dialect::Dialect;
 use super::error::SqlError;
 use super::hint;
 use super::lexer::{Kind, Lexer};
-use super::slots::Sig;
-use super::template::{check_nul, significant};
+use super::template::{Recent, check_nul};
 
 /// One statement of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +48,7 @@ pub fn split_script(sql: &str, dialect: Dialect) -> Result<Vec<ScriptStatement<'
     let mut lexer = Lexer::new(sql, dialect);
     let mut blocks = Blocks::new(dialect.kind());
     let mut classifier = Classifier::new(dialect.kind());
-    let mut before = [Sig::NONE; 2];
+    let mut recent = Recent::new();
     let mut span: Option<(usize, usize)> = None;
     // Whether the span holds more than the marks of an executable comment.
     let mut started = false;
@@ -60,10 +59,8 @@ pub fn split_script(sql: &str, dialect: Dialect) -> Result<Vec<ScriptStatement<'
         }
         let marks = matches!(token.kind, Kind::ExecOpen | Kind::ExecClose);
         if !marks {
-            let token = significant(bytes, token, &before);
-            let last_two = before;
-            before = [last_two[1], token];
-            if blocks.feed(&token, &last_two) {
+            let (token, before) = recent.take(bytes, token);
+            if blocks.feed(token, before) {
                 if let Some((start, end)) = span.take().filter(|_| started) {
                     let class = classifier.end_statement(bytes);
                     statements.push(ScriptStatement { sql: &sql[start..end], offset: start, class });
@@ -71,7 +68,7 @@ pub fn split_script(sql: &str, dialect: Dialect) -> Result<Vec<ScriptStatement<'
                 started = false;
                 continue;
             }
-            classifier.feed(bytes, &token, &last_two);
+            classifier.feed(bytes, token, before);
             started = true;
         }
         span = Some((span.map_or(token.start, |(start, _)| start), token.end));

@@ -2,6 +2,8 @@
 //!
 //! Rules L2, L4 and L7 to L9 of `named-parameters.md`.
 
+use std::ops::Range;
+
 use super::dialect::DialectKind;
 use super::keyword::Kw;
 use super::lexer::{Kind, is_blank};
@@ -24,6 +26,13 @@ impl Sig {
     }
 }
 
+/// The last two tokens.
+#[derive(Clone, Copy)]
+pub(super) struct Before<'a> {
+    pub(super) earlier: &'a Sig,
+    pub(super) last: &'a Sig,
+}
+
 /// One `:name` in the text.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
@@ -32,6 +41,13 @@ pub(super) struct Slot {
     /// Index into the template's names.
     pub(super) name: usize,
     pub(super) place: Place,
+}
+
+impl Slot {
+    /// Where its name stands, behind the colon.
+    pub(super) fn name_range(&self) -> Range<usize> {
+        self.start + 1..self.end
+    }
 }
 
 /// What stands around a parameter.
@@ -86,6 +102,9 @@ pub(super) struct Slots {
 }
 
 impl Slots {
+    /// Most texts have no more parameters: room for them at once spares small steps.
+    const FEW: usize = 8;
+
     pub(super) fn new(kind: DialectKind) -> Self {
         let postgres = kind == DialectKind::Postgres;
         Self { postgres, found: Vec::new(), last_in: None, open: false, compared: false, levels: Vec::new() }
@@ -93,7 +112,7 @@ impl Slots {
 
     /// Takes in the next token; `before` is the last two.
     #[inline]
-    pub(super) fn feed(&mut self, sql: &[u8], token: &Sig, before: &[Sig; 2]) {
+    pub(super) fn feed(&mut self, sql: &[u8], token: &Sig, before: Before<'_>) {
         if self.open {
             self.open = false;
             if !token.is(b')') {
@@ -101,16 +120,22 @@ impl Slots {
             }
         }
         if token.kw == Kw::In {
-            self.last_in = Some(self.in_word(sql, token, &before[1]));
+            self.last_in = Some(self.in_word(sql, token, before.last));
         }
         if self.postgres {
             self.level(sql, token);
         }
     }
 
+    /// Whether a word that is no keyword, a literal or a dot changes nothing here.
+    #[inline]
+    pub(super) fn is_calm(&self) -> bool {
+        !self.open
+    }
+
     /// Notes a parameter; comes behind [`Slots::feed`] of its token. The next token says whether it stands alone.
-    pub(super) fn param(&mut self, token: &Sig, name: usize, before: &[Sig; 2]) {
-        let [word, last] = before;
+    pub(super) fn param(&mut self, token: &Sig, name: usize, before: Before<'_>) {
+        let Before { earlier: word, last } = before;
         let parens = last.is(b'(');
         let place = match (if parens { word.kw } else { last.kw }, self.last_in) {
             (Kw::In, Some(word)) => Place::In { word, parens },
@@ -119,6 +144,9 @@ impl Slots {
             _ => Place::Other,
         };
         self.open = matches!(place, Place::In { parens: true, .. } | Place::Values { parens: true });
+        if self.found.is_empty() {
+            self.found = Vec::with_capacity(Self::FEW);
+        }
         self.found.push(Slot { start: token.start, end: token.end, name, place });
     }
 

@@ -59,13 +59,13 @@ impl Values for Vals<'_> {
 
 /// Rewrites with a scalar for every name of the text.
 pub(super) fn scalars(sql: &str, dialect: Dialect) -> Result<String, SqlError> {
-    struct AnyName<'a>(&'a [Box<str>]);
+    struct AnyName<'a>(Vec<&'a str>);
     impl Values for AnyName<'_> {
         fn len(&self) -> usize {
             self.0.len()
         }
         fn name(&self, index: usize) -> &str {
-            &self.0[index]
+            self.0[index]
         }
         fn shape(&self, _index: usize) -> Shape {
             Shape::Scalar
@@ -75,7 +75,7 @@ pub(super) fn scalars(sql: &str, dialect: Dialect) -> Result<String, SqlError> {
         }
     }
     let template = super::scan(sql, dialect)?;
-    Ok(template.bind(&AnyName(template.names()), false)?.sql.to_string())
+    Ok(template.bind(&AnyName(template.names().collect()), false)?.sql.to_string())
 }
 
 /// Rewrites; the text and the arguments in the spelling of the corpus.
