@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::backend::{ExecResult, Flow, RowSink};
+use crate::backend::{ExecResult, Flow, LiveSink, RowSink};
 use crate::checked::Checked;
 use crate::error::Result;
 use crate::executor::Call;
 use crate::pool::{Inner, Lease};
-use crate::row::RowBatch;
+use crate::row::{RowBatch, RowRef};
 use crate::run::{Bounds, Place, changes_session};
 
 /// Runs one statement, and remembers whether it was quick.
@@ -54,5 +54,26 @@ impl RowSink for Counted<'_> {
     fn batch(&mut self, batch: Arc<dyn RowBatch>) -> Result<Flow> {
         self.rows += batch.len();
         self.sink.batch(batch)
+    }
+
+    fn live(&mut self) -> Option<&mut dyn LiveSink> {
+        if self.sink.live().is_some() { Some(self) } else { None }
+    }
+}
+
+impl LiveSink for Counted<'_> {
+    fn row(&mut self, row: RowRef<'_>) -> Result<Flow> {
+        self.rows += 1;
+        match self.sink.live() {
+            Some(sink) => sink.row(row),
+            None => Ok(Flow::Stop),
+        }
+    }
+
+    fn restart(&mut self) {
+        self.rows = 0;
+        if let Some(sink) = self.sink.live() {
+            sink.restart();
+        }
     }
 }

@@ -90,6 +90,7 @@ pub use value::{FromValue, IntoValue, Other, Refused, TypeName, Value, ValueKind
 /// What the crate's macros expand to; not API.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::params::Arg;
     pub use crate::sequence::{record, record_field, record_fields};
 
     /// `r#type` names the parameter `type`.
