@@ -42,5 +42,5 @@ pub use databases_sqlite as sqlite;
 #[doc(hidden)]
 pub mod __private {
     pub use databases_core::__private::{Indices, record, record_field, record_fields};
-    pub use databases_core::{Plan, RowRef, mismatch_as};
+    pub use databases_core::{Arg, Plan, RowRef, mismatch_as};
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::backend::{ExecResult, Flow, Request, RowSink};
+use crate::backend::{ExecResult, Flow, LiveSink, Request, RowSink};
 use crate::checked::Checked;
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::executor::Call;
 use crate::limits::ResultLimits;
 use crate::pool::{Checkout, Inner, Lease, Purpose};
-use crate::row::RowBatch;
+use crate::row::{RowBatch, RowRef};
 use crate::run::{Bounds, Place, changes_session, in_turn, is_traced};
 use crate::value::Value;
 
@@ -148,5 +148,26 @@ impl RowSink for Counted<'_> {
     fn batch(&mut self, batch: Arc<dyn RowBatch>) -> Result<Flow> {
         self.rows += batch.len();
         self.sink.batch(batch)
+    }
+
+    fn live(&mut self) -> Option<&mut dyn LiveSink> {
+        if self.sink.live().is_some() { Some(self) } else { None }
+    }
+}
+
+impl LiveSink for Counted<'_> {
+    fn row(&mut self, row: RowRef<'_>) -> Result<Flow> {
+        self.rows += 1;
+        match self.sink.live() {
+            Some(sink) => sink.row(row),
+            None => Ok(Flow::Stop),
+        }
+    }
+
+    fn restart(&mut self) {
+        self.rows = 0;
+        if let Some(sink) = self.sink.live() {
+            sink.restart();
+        }
     }
 }

@@ -323,7 +323,8 @@ pub trait Requests: Send {
     /// The next request; an error ends the batch.
     fn next(&mut self) -> Option<Result<Request>>;
 
-    /// Puts the next request into the place of `request`, an earlier one of these, and its values into the same buffer.
+    /// Puts the next request into the place of `request`, an earlier one of these: cheaper, as most rows differ in their
+    /// values alone. After an error `request` is the earlier one, perhaps without its values.
     fn next_into(&mut self, request: &mut Request) -> Option<Result<()>> {
         let next = self.next()?;
         Some(next.map(|next| *request = next))

@@ -91,6 +91,7 @@ pub use value::{FromValue, IntoValue, Other, Refused, TypeName, Value, ValueKind
 #[doc(hidden)]
 pub mod __private {
     pub use crate::from_row::Indices;
+    pub use crate::params::Arg;
     pub use crate::sequence::{record, record_field, record_fields};
 
     /// `r#type` names the parameter `type`.

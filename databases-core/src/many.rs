@@ -19,6 +19,8 @@ struct BoundRows<'a> {
     texts: Texts,
     query: &'a Query<'a>,
     template: Arc<Template>,
+    /// The names that the last rows had, where those are in the order of the text.
+    known: &'static [&'static str],
     first: Option<Params<'static>>,
     rows: &'a mut ParamRows<'a>,
 }
@@ -54,14 +56,17 @@ impl Texts {
 }
 
 impl BoundRows<'_> {
-    /// Puts the values of the next row behind those in `args`; gives its text.
-    fn bind_next(&mut self, args: &mut Vec<Arg>) -> Option<Result<Arc<str>>> {
-        let mut params = self.first.take().or_else(|| self.rows.next())?;
+    /// Puts text and values of the next row into the place of those that are there.
+    fn bind_next(&mut self, sql: &mut Arc<str>, args: &mut Vec<Arg>) -> Option<Result<()>> {
+        let mut params = match &mut self.first {
+            None => self.rows.next()?,
+            first => first.take()?,
+        };
         if !self.query.built.is_empty() {
             params.extend(self.query.built.clone());
         }
-        let bound = params.bind_into(&self.template, self.query.allow_unused, args);
-        if let Ok(sql) = &bound {
+        let bound = params.bind_row(&self.template, self.query.allow_unused, &mut self.known, (sql, args));
+        if bound.is_ok() {
             self.texts.push(sql);
         }
         Some(bound)
@@ -70,9 +75,9 @@ impl BoundRows<'_> {
 
 impl Requests for BoundRows<'_> {
     fn next(&mut self) -> Option<Result<Request>> {
-        let mut args = Vec::new();
-        let bound = self.bind_next(&mut args)?;
-        Some(bound.map(|sql| {
+        let (mut sql, mut args) = Default::default();
+        let bound = self.bind_next(&mut sql, &mut args)?;
+        Some(bound.map(|()| {
             let mut request = Request::new(sql, args, self.template.clone());
             request.prepared = self.query.prepared;
             request.wants_rows = false;
@@ -82,9 +87,7 @@ impl Requests for BoundRows<'_> {
 
     // Rows of one query: only text and values differ.
     fn next_into(&mut self, request: &mut Request) -> Option<Result<()>> {
-        request.args.clear();
-        let bound = self.bind_next(&mut request.args)?;
-        Some(bound.map(|sql| request.sql = sql))
+        self.bind_next(&mut request.sql, &mut request.args)
     }
 }
 
@@ -103,8 +106,14 @@ impl Handle {
             let template = inner.template(&query, conn.dialect(), self.place())?;
             let in_flight = handle.enter().await?;
             handle.mark(template.class());
-            let texts = Texts::default();
-            let mut bound = BoundRows { texts, query: &query, template: template.clone(), first: Some(first), rows };
+            let mut bound = BoundRows {
+                texts: Texts::default(),
+                query: &query,
+                template: template.clone(),
+                known: &[],
+                first: Some(first),
+                rows,
+            };
             let bounds = Bounds::of(handle, &template, inner.timeout_of(&query));
             let result = bounds.run(conn.run_many(&mut bound)).await;
             let texts = &bound.texts;

@@ -19,15 +19,59 @@ const SEARCHED: usize = 16;
 /// `Debug` shows the names and never the values.
 #[derive(Clone, Default)]
 pub struct Params<'a> {
-    entries: Vec<Entry>,
+    names: Names,
+    /// As many as there are names.
+    args: Vec<Arg>,
     // Values are owned today; the lifetime keeps the door open for borrowed ones.
     borrowed: PhantomData<&'a ()>,
 }
 
+/// The names of parameters. Rows that are made in one place share theirs.
 #[derive(Clone)]
-struct Entry {
-    name: Cow<'static, str>,
-    arg: Arg,
+enum Names {
+    Shared(&'static [&'static str]),
+    Own(Vec<Cow<'static, str>>),
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::Shared(&[])
+    }
+}
+
+impl Names {
+    fn get(&self, index: usize) -> &str {
+        match self {
+            Self::Shared(names) => names[index],
+            Self::Own(names) => &names[index],
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Shared(names) => names.len(),
+            Self::Own(names) => names.len(),
+        }
+    }
+
+    fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// The names, to add others to.
+    fn own(&mut self) -> &mut Vec<Cow<'static, str>> {
+        if let Self::Shared(names) = self {
+            *self = Self::Own(names.iter().map(|name| Cow::Borrowed(*name)).collect());
+        }
+        match self {
+            Self::Own(names) => names,
+            Self::Shared(_) => unreachable!("they were made its own"),
+        }
+    }
+
+    fn into_own(mut self) -> Vec<Cow<'static, str>> {
+        std::mem::take(self.own())
+    }
 }
 
 /// One value to bind, and the kind of its Rust type: what a NULL is a NULL of.
@@ -41,6 +85,7 @@ pub struct Arg {
 
 impl Arg {
     /// The value with the kind of `T`.
+    #[inline]
     #[must_use]
     pub fn new<T: IntoValue>(value: T) -> Self {
         let value = value.into_value();
@@ -62,18 +107,34 @@ impl<'a> Params<'a> {
     /// No parameters yet, with room for `capacity`.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { entries: Vec::with_capacity(capacity), borrowed: PhantomData }
+        let names = Names::Own(Vec::with_capacity(capacity));
+        Self { names, args: Vec::with_capacity(capacity), borrowed: PhantomData }
+    }
+
+    /// Values for names that are known when the program is built; what the macros expand to.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many of both.
+    #[doc(hidden)]
+    #[inline]
+    #[must_use]
+    pub fn of(names: &'static [&'static str], args: Vec<Arg>) -> Self {
+        assert!(names.len() == args.len(), "each parameter has a name");
+        Self { names: Names::Shared(names), args, borrowed: PhantomData }
     }
 
     /// Adds a parameter; a name given twice is an error when the statement is run.
     pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl IntoValue) {
-        self.entries.push(Entry { name: name.into(), arg: Arg::new(value) });
+        self.names.own().push(name.into());
+        self.args.push(Arg::new(value));
     }
 
     /// Adds a parameter whose kind is known.
     #[cfg(feature = "query-builder")]
     pub(crate) fn push_arg(&mut self, name: String, arg: Arg) {
-        self.entries.push(Entry { name: name.into(), arg });
+        self.names.own().push(name.into());
+        self.args.push(arg);
     }
 
     /// Adds a parameter.
@@ -86,57 +147,58 @@ impl<'a> Params<'a> {
     /// How many parameters there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.args.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.args.is_empty()
     }
 
     /// The names, in the order given.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().map(|entry| &*entry.name)
+        self.names.iter()
     }
 
     /// The same parameters without a borrow.
+    #[inline]
     #[must_use]
     pub fn into_owned(self) -> Params<'static> {
-        Params { entries: self.entries, borrowed: PhantomData }
+        Params { names: self.names, args: self.args, borrowed: PhantomData }
     }
 
     /// Adds all of `other` behind these.
     pub fn extend(&mut self, other: Params<'_>) {
-        self.entries.extend(other.entries);
+        self.names.own().extend(other.names.into_own());
+        self.args.extend(other.args);
     }
 
     /// Adds all of `other` behind these, each name behind `prefix`.
     #[doc(hidden)]
     pub fn extend_prefixed(&mut self, prefix: &str, other: Params<'_>) {
-        let prefixed = |entry: Entry| Entry { name: format!("{prefix}{}", entry.name).into(), ..entry };
-        self.entries.extend(other.entries.into_iter().map(prefixed));
+        let prefixed = other.names.iter().map(|name| Cow::Owned(format!("{prefix}{name}")));
+        self.names.own().extend(prefixed);
+        self.args.extend(other.args);
     }
 
     fn check_names(&self) -> Result<()> {
-        let twice = if self.entries.len() <= SEARCHED {
-            let earlier = |index: usize| &self.entries[..index];
-            let mut all = self.entries.iter().enumerate();
-            all.find(|(index, entry)| earlier(*index).iter().any(|e| e.name == entry.name)).map(|(_, entry)| entry)
+        let twice = if self.len() <= SEARCHED {
+            self.names().enumerate().find(|(index, name)| self.names().take(*index).any(|earlier| earlier == *name))
         } else {
             // A search for each would take quadratic time, and the names may be somebody else's.
-            let mut seen = HashSet::with_capacity(self.entries.len());
-            self.entries.iter().find(|entry| !seen.insert(&*entry.name))
+            let mut seen = HashSet::with_capacity(self.len());
+            self.names().enumerate().find(|(_, name)| !seen.insert(*name))
         };
-        let Some(entry) = twice else { return Ok(()) };
-        let message = format!("the parameter `{}` is given twice", entry.name.escape_debug());
+        let Some((_, name)) = twice else { return Ok(()) };
+        let message = format!("the parameter `{}` is given twice", name.escape_debug());
         Err(Error::new(ErrorKind::Parameters, message))
     }
 
     fn check_values(&self) -> Result<()> {
-        let mut refusals = self.entries.iter().filter_map(|entry| Some((entry, entry.arg.value.refusal()?)));
-        if let Some((entry, refused)) = refusals.next() {
-            let message = format!("the parameter `{}`: {refused}", entry.name.escape_debug());
+        let mut refusals = self.names().zip(&self.args).filter_map(|(name, arg)| Some((name, arg.value.refusal()?)));
+        if let Some((name, refused)) = refusals.next() {
+            let message = format!("the parameter `{}`: {refused}", name.escape_debug());
             return Err(Error::new(ErrorKind::Encode, message).with_effect(Effect::NotSent));
         }
         Ok(())
@@ -152,31 +214,55 @@ impl<'a> Params<'a> {
         Ok(self.arrange(matched))
     }
 
-    /// As [`Params::bind`]; the values go behind those in `args`.
-    pub(crate) fn bind_into(
+    /// As [`Params::bind`], for one of many rows of `template`: the values go into the place of those in `args`, and the
+    /// text into that of `sql` if it is another one.
+    ///
+    /// `known` are names that were found to be those of the template, in its order.
+    // What this costs is paid for every row of a batch, so names that were compared once are known by their address.
+    #[inline]
+    pub(crate) fn bind_row(
         self,
         template: &sql::Template,
         allow_unused: bool,
-        args: &mut Vec<Arg>,
-    ) -> Result<Arc<str>> {
-        let matched = self.check(template, allow_unused)?;
-        Ok(self.arrange_into(matched, args))
+        known: &mut &'static [&'static str],
+        request: (&mut Arc<str>, &mut Vec<Arg>),
+    ) -> Result<()> {
+        let (sql, args) = request;
+        match template.in_order() {
+            Some(native) if self.has_names(known) && self.args.iter().all(is_scalar) => {
+                if !Arc::ptr_eq(sql, native) {
+                    *sql = Arc::clone(native);
+                }
+                *args = self.args;
+            }
+            _ => {
+                let matched = self.check(template, allow_unused)?;
+                if let (Names::Shared(names), Matched::InOrder(_)) = (&self.names, &matched) {
+                    *known = names;
+                }
+                (*sql, *args) = self.arrange(matched);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the names are the very ones in `known`, in memory.
+    fn has_names(&self, known: &'static [&'static str]) -> bool {
+        matches!(self.names, Names::Shared(names) if !known.is_empty() && std::ptr::eq(names, known))
     }
 
     /// The values of `columns`, of which each has one and no other name has.
     pub(crate) fn into_columns(self, columns: &[String]) -> Result<Vec<Arg>> {
         self.check_values()?;
-        let in_order = self.entries.len() == columns.len()
-            && self.entries.iter().zip(columns).all(|(entry, column)| entry.name == *column);
-        if in_order {
-            return Ok(self.entries.into_iter().map(|entry| entry.arg).collect());
+        if self.are_named(columns.iter().map(String::as_str)) {
+            return Ok(self.args);
         }
         self.check_names()?;
         let refused = |message: String| Err(Error::new(ErrorKind::Parameters, message).with_effect(Effect::NotSent));
         if let Some(other) = self.names().find(|name| !columns.iter().any(|column| column == name)) {
             return refused(format!("`{}` is none of the columns", other.escape_debug()));
         }
-        let mut values: HashMap<_, _> = self.entries.into_iter().map(|entry| (entry.name, entry.arg)).collect();
+        let mut values: HashMap<&str, Arg> = self.names.iter().zip(self.args).collect();
         let mut args = Vec::with_capacity(columns.len());
         for column in columns {
             match values.remove(column.as_str()) {
@@ -201,40 +287,27 @@ impl<'a> Params<'a> {
 
     /// Whether these are the names of `template` in its order, each with a scalar. Its names are distinct.
     fn are_as_in(&self, template: &sql::Template) -> bool {
-        let names = template.names();
-        let is_scalar = |value: &Value| !matches!(value, Value::Array(_) | Value::Refused(_));
-        self.entries.len() == names.len()
-            && self.entries.iter().zip(names).all(|(entry, name)| *entry.name == *name && is_scalar(&entry.arg.value))
+        self.are_named(template.names()) && self.args.iter().all(is_scalar)
+    }
+
+    /// Whether these are the names, in this order.
+    fn are_named<'n>(&self, names: impl ExactSizeIterator<Item = &'n str>) -> bool {
+        self.len() == names.len() && self.names().eq(names)
     }
 
     /// Puts the values into the order of the placeholders.
     pub(crate) fn arrange(self, matched: Matched) -> (Arc<str>, Vec<Arg>) {
-        if let Matched::Arranged(sql, args) = matched {
-            return (sql, args);
-        }
-        let mut args = Vec::with_capacity(self.entries.len());
-        let sql = self.arrange_into(matched, &mut args);
-        (sql, args)
-    }
-
-    fn arrange_into(self, matched: Matched, to: &mut Vec<Arg>) -> Arc<str> {
         let bound = match matched {
-            Matched::Arranged(sql, args) => {
-                to.extend(args);
-                return sql;
-            }
-            Matched::InOrder(sql) => {
-                to.extend(self.entries.into_iter().map(|entry| entry.arg));
-                return sql;
-            }
+            Matched::Arranged(sql, args) => return (sql, args),
+            Matched::InOrder(sql) => return (sql, self.args),
             Matched::Bound(bound) => bound,
         };
         // A value that is bound once is moved, which saves a copy of every text.
-        let mut uses = vec![0u32; self.entries.len()];
+        let mut uses = vec![0u32; self.args.len()];
         for arg in bound.args.iter() {
             uses[arg.value] += 1;
         }
-        let mut slots: Vec<Option<Arg>> = self.entries.into_iter().map(|entry| Some(entry.arg)).collect();
+        let mut slots: Vec<Option<Arg>> = self.args.into_iter().map(Some).collect();
         let args = bound.args.iter().map(|arg| {
             let slot = &mut slots[arg.value];
             if uses[arg.value] == 1 && arg.path == sql::ArgPath::Whole {
@@ -244,9 +317,14 @@ impl<'a> Params<'a> {
                 item_of(whole, arg.path)
             }
         });
-        to.extend(args);
-        bound.sql
+        let args = args.collect();
+        (bound.sql, args)
     }
+}
+
+/// Whether a value is one argument as it stands.
+fn is_scalar(arg: &Arg) -> bool {
+    !matches!(arg.value, Value::Array(_) | Value::Refused(_))
 }
 
 /// How parameters and a text fit together.
@@ -282,15 +360,15 @@ impl fmt::Debug for Params<'_> {
 
 impl sql::Values for Params<'_> {
     fn len(&self) -> usize {
-        self.entries.len()
+        self.args.len()
     }
 
     fn name(&self, index: usize) -> &str {
-        &self.entries[index].name
+        self.names.get(index)
     }
 
     fn shape(&self, index: usize) -> sql::Shape {
-        match &self.entries[index].arg.value {
+        match &self.args[index].value {
             Value::Array(array) if !array.is_scalar() => {
                 let len = array.items.len();
                 match array.shape {
@@ -304,7 +382,7 @@ impl sql::Values for Params<'_> {
     }
 
     fn item_shape(&self, index: usize, item: usize) -> sql::ItemShape {
-        let Value::Array(array) = &self.entries[index].arg.value else { return sql::ItemShape::Scalar };
+        let Value::Array(array) = &self.args[index].value else { return sql::ItemShape::Scalar };
         match &array.items[item] {
             Value::Array(inner) if inner.is_scalar() => sql::ItemShape::Scalar,
             Value::Array(inner) if is_nested(inner) => sql::ItemShape::Nested,
@@ -333,11 +411,12 @@ impl IntoParams for () {
 }
 
 impl IntoParams for Params<'_> {
+    #[inline]
     fn into_params<'p>(self) -> Params<'p>
     where
         Self: 'p,
     {
-        Params { entries: self.entries, borrowed: PhantomData }
+        Params { names: self.names, args: self.args, borrowed: PhantomData }
     }
 }
 
@@ -346,7 +425,7 @@ impl IntoParams for &Params<'_> {
     where
         Self: 'p,
     {
-        Params { entries: self.entries.clone(), borrowed: PhantomData }
+        self.clone().into_params()
     }
 }
 
@@ -410,29 +489,23 @@ params_from_borrowed_pairs! {
 /// ```
 #[macro_export]
 macro_rules! params {
-    (@push $params:ident) => {};
-    (@push $params:ident $name:ident : $value:expr $(, $($rest:tt)*)?) => {
-        $params.push($crate::params!(@name $name), $value);
-        $($crate::params!(@push $params $($rest)*);)?
+    (@all [$(($name:ident $value:expr))*]) => {
+        $crate::Params::of(
+            const { &[$($crate::__private::strip_raw(stringify!($name))),*] },
+            // Each value's temporaries go before the next value is made: they may be guards of one lock.
+            ::std::vec![$({
+                let arg = $crate::Arg::new($value);
+                arg
+            }),*],
+        )
     };
-    (@push $params:ident $name:ident $(, $($rest:tt)*)?) => {
-        $params.push($crate::params!(@name $name), $name);
-        $($crate::params!(@push $params $($rest)*);)?
+    (@all [$($done:tt)*] $name:ident : $value:expr $(, $($rest:tt)*)?) => {
+        $crate::params!(@all [$($done)* ($name $value)] $($($rest)*)?)
     };
-    (@count) => { 0 };
-    (@count $name:ident : $value:expr $(, $($rest:tt)*)?) => { 1 + $crate::params!(@count $($($rest)*)?) };
-    (@count $name:ident $(, $($rest:tt)*)?) => { 1 + $crate::params!(@count $($($rest)*)?) };
-    (@name $name:ident) => {{
-        const NAME: &str = stringify!($name);
-        // A raw identifier names the parameter without its prefix.
-        $crate::__private::strip_raw(NAME)
-    }};
-    ($($body:tt)*) => {{
-        #[allow(unused_mut)]
-        let mut params = $crate::Params::with_capacity($crate::params!(@count $($body)*));
-        $crate::params!(@push params $($body)*);
-        params
-    }};
+    (@all [$($done:tt)*] $name:ident $(, $($rest:tt)*)?) => {
+        $crate::params!(@all [$($done)* ($name $name)] $($($rest)*)?)
+    };
+    ($($body:tt)*) => { $crate::params!(@all [] $($body)*) };
 }
 
 #[cfg(test)]
@@ -450,6 +523,41 @@ mod tests {
         let r#type = 1;
         let params = params! { r#type, r#in: 2 };
         assert_eq!(params.names().collect::<Vec<_>>(), ["type", "in"]);
+    }
+
+    #[test]
+    fn each_value_is_done_with_before_the_next_is_made() {
+        let lock = std::sync::Mutex::new(1);
+        let params = params! { a: *lock.lock().unwrap(), b: *lock.lock().unwrap() };
+        assert_eq!(params.len(), 2);
+    }
+
+    #[test]
+    fn names_can_be_added_to_those_of_the_macro() {
+        let mut params = params! { a: 1 }.with("b", 2);
+        params.extend(params! { c: 3 });
+        params.extend_prefixed("x_", params! { d: 4 });
+        assert_eq!(params.names().collect::<Vec<_>>(), ["a", "b", "c", "x_d"]);
+        assert_eq!(params.len(), 4);
+    }
+
+    #[test]
+    fn rows_with_other_names_are_checked_again() {
+        let template = sql::scan("INSERT INTO t VALUES (:a, :b)", sql::Dialect::POSTGRES).unwrap();
+        let (mut known, mut sql, mut args): (&[&str], Arc<str>, _) = Default::default();
+        let mut bind = |params: Params<'static>| {
+            params.bind_row(&template, false, &mut known, (&mut sql, &mut args))?;
+            assert_eq!(&*sql, "INSERT INTO t VALUES ($1, $2)");
+            Ok::<_, Error>(args.iter().map(|arg| arg.value.clone()).collect::<Vec<_>>())
+        };
+        let in_order = |a: i64| params! { a, b: 2 };
+        for a in [1, 3] {
+            assert_eq!(bind(in_order(a)).unwrap(), [Value::Int(a), Value::Int(2)]);
+        }
+        assert_eq!(bind(params! { b: 5, a: 4 }).unwrap(), [Value::Int(4), Value::Int(5)]);
+        assert_eq!(bind(in_order(6)).unwrap(), [Value::Int(6), Value::Int(2)]);
+        assert!(bind(params! { a: 1, c: 2 }).is_err());
+        assert!(bind(in_order(7).with("c", 8)).is_err());
     }
 
     #[test]

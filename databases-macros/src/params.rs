@@ -66,7 +66,19 @@ fn implement(input: &Input, generics: &Generics, target: &TokenStream, by: By) -
     let Input { krate, fields, .. } = input;
     let (impl_generics, _, where_clause) = generics.split_for_impl();
     let len = input.columns().count();
-    let pushes = fields.iter().filter_map(|field| push(krate, field, by));
+    let body = if fields.iter().any(|field| matches!(field.role, Role::Flatten(_))) {
+        let pushes = fields.iter().filter_map(|field| push(krate, field, by));
+        quote! {
+            #[allow(unused_mut)]
+            let mut __params = #krate::Params::with_capacity(#len);
+            #(#pushes)*
+            __params
+        }
+    } else {
+        // The names are there when the program is built.
+        let (names, values): (Vec<_>, Vec<_>) = fields.iter().filter_map(|field| named(krate, field, by)).unzip();
+        quote!(#krate::Params::of(&[#(#names),*], ::std::vec![#(#krate::__private::Arg::new(#values)),*]))
+    };
     quote! {
         #[automatically_derived]
         impl #impl_generics #krate::IntoParams for #target #where_clause {
@@ -74,10 +86,7 @@ fn implement(input: &Input, generics: &Generics, target: &TokenStream, by: By) -
             where
                 Self: '__params,
             {
-                #[allow(unused_mut)]
-                let mut __params = #krate::Params::with_capacity(#len);
-                #(#pushes)*
-                __params
+                #body
             }
         }
     }
@@ -85,25 +94,22 @@ fn implement(input: &Input, generics: &Generics, target: &TokenStream, by: By) -
 
 /// The statement that adds what the field stands for.
 fn push(krate: &Path, field: &Field, by: By) -> Option<TokenStream> {
-    let member = &field.member;
-    // An error about the type of the field is shown there.
-    let span = field.ty.span().resolved_at(Span::call_site());
-    let value = match by {
-        By::Value => quote_spanned!(span=> self.#member),
-        By::Reference => quote_spanned!(span=> &self.#member),
+    let Role::Flatten(prefix) = &field.role else {
+        let (name, value) = named(krate, field, by)?;
+        return Some(quote!(#krate::Params::push(&mut __params, #name, #value);));
     };
-    let column = match &field.role {
-        Role::Skip(_) => return None,
-        Role::Flatten(prefix) => {
-            let inner = quote_spanned!(span=> #krate::IntoParams::into_params(#value));
-            return Some(match prefix {
-                Some(prefix) => quote!(#krate::Params::extend_prefixed(&mut __params, #prefix, #inner);),
-                None => quote!(#krate::Params::extend(&mut __params, #inner);),
-            });
-        }
-        Role::Column(column) => column,
-    };
-    let json = json(krate, &field.ty);
+    let value = member(field, by);
+    let inner = quote_spanned!(span(field)=> #krate::IntoParams::into_params(#value));
+    Some(match prefix {
+        Some(prefix) => quote!(#krate::Params::extend_prefixed(&mut __params, #prefix, #inner);),
+        None => quote!(#krate::Params::extend(&mut __params, #inner);),
+    })
+}
+
+/// The name and the value of a field that is one parameter.
+fn named(krate: &Path, field: &Field, by: By) -> Option<(TokenStream, TokenStream)> {
+    let Role::Column(column) = &field.role else { return None };
+    let (span, value, json) = (span(field), member(field, by), json(krate, &field.ty));
     let value = match (&column.form, by) {
         (Form::Plain | Form::TryFrom(_), _) => value,
         (Form::Json, _) if inside_option(&field.ty).is_none() => quote_spanned!(span=> #json(#value)),
@@ -111,7 +117,21 @@ fn push(krate: &Path, field: &Field, by: By) -> Option<TokenStream> {
         (Form::Json, By::Reference) => quote_spanned!(span=> (#value).as_ref().map(#json)),
     };
     let name = &column.name;
-    Some(quote!(#krate::Params::push(&mut __params, #name, #value);))
+    Some((quote!(#name), value))
+}
+
+/// The field of what is passed.
+fn member(field: &Field, by: By) -> TokenStream {
+    let (span, member) = (span(field), &field.member);
+    match by {
+        By::Value => quote_spanned!(span=> self.#member),
+        By::Reference => quote_spanned!(span=> &self.#member),
+    }
+}
+
+/// Where an error about the type of the field is shown.
+fn span(field: &Field) -> Span {
+    field.ty.span().resolved_at(Span::call_site())
 }
 
 fn check_names(input: &Input) -> Result<()> {

@@ -56,6 +56,8 @@ mod fake {
     }
 
     pub mod __private {
+        pub use super::Arg;
+
         #[derive(Clone, Copy)]
         pub struct RowRef<'a>(pub &'a super::Row);
 
@@ -126,14 +128,20 @@ mod fake {
         }
     }
 
+    pub struct Arg(String);
+
+    impl Arg {
+        pub fn new(value: impl IntoValue) -> Self {
+            Self(value.into_value())
+        }
+    }
+
     pub struct Params<'a>(pub Vec<(String, String)>, std::marker::PhantomData<&'a ()>);
 
     impl Params<'_> {
-        pub fn with_capacity(capacity: usize) -> Self {
-            Self(Vec::with_capacity(capacity), std::marker::PhantomData)
-        }
-        pub fn push(&mut self, name: impl Into<String>, value: impl IntoValue) {
-            self.0.push((name.into(), value.into_value()));
+        pub fn of(names: &'static [&'static str], args: Vec<Arg>) -> Self {
+            let pairs = names.iter().zip(args).map(|(name, arg)| ((*name).to_owned(), arg.0));
+            Self(pairs.collect(), std::marker::PhantomData)
         }
     }
 

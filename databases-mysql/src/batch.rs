@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use databases_core::{Column, Columns, Result, RowBatch, ValueRef};
+use databases_core::{Column, Columns, LiveRow, Result, RowBatch, ValueRef};
 use mysql_async::Value;
 use mysql_async::consts::ColumnFlags;
 
+use crate::kept::{self, Kept};
 use crate::options::ZeroDates;
 use crate::types::{self, CellType};
 
@@ -25,6 +26,22 @@ impl Layout {
         Self { source, columns, cells, zero_dates }
     }
 
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// What `value` in this column is.
+    fn cell<'a>(&'a self, value: kept::Cell<'a>, column: usize) -> Result<ValueRef<'a>> {
+        let (Some(kind), Some(named)) = (self.cells.get(column), self.columns.get(column)) else {
+            return Ok(ValueRef::Null);
+        };
+        let type_name = named.type_name_ref();
+        match value {
+            kept::Cell::Bytes(bytes) => types::bytes_cell(bytes, *kind, type_name, self.zero_dates),
+            kept::Cell::Value(value) => types::cell(value, *kind, type_name, self.zero_dates),
+        }
+    }
+
     /// The place of the AUTO_INCREMENT column of `table`, and no other column's of that kind.
     pub(crate) fn counted(&self, table: &str) -> Option<usize> {
         self.source.iter().position(|column| {
@@ -39,19 +56,37 @@ impl Layout {
     }
 }
 
-/// Some rows of one result.
+/// Some rows of one result, the values of all in one piece.
 pub(crate) struct Rows {
     layout: Arc<Layout>,
-    rows: Vec<mysql_async::Row>,
+    len: usize,
+    values: Kept,
 }
 
 impl Rows {
-    pub(crate) fn new(layout: Arc<Layout>, rows: Vec<mysql_async::Row>) -> Self {
-        Self { layout, rows }
+    pub(crate) fn new(layout: Arc<Layout>) -> Self {
+        Self { layout, len: 0, values: Kept::default() }
     }
 
-    fn value(&self, row: usize, column: usize) -> Option<&Value> {
-        self.rows.get(row)?.as_ref(column)
+    /// No rows, with room for as many as there are here.
+    pub(crate) fn another(&self) -> Self {
+        Self { layout: self.layout.clone(), len: 0, values: Kept::with_capacity(self.values.len()) }
+    }
+
+    pub(crate) fn push(&mut self, row: mysql_async::Row) {
+        self.len += 1;
+        // A row that has lost a value to the driver's `take` would have none there.
+        row.unwrap_raw().into_iter().for_each(|value| self.values.push(value.unwrap_or(Value::NULL)));
+    }
+
+    /// About how many bytes of memory they hold.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.bytes()
+    }
+
+    fn value(&self, row: usize, column: usize) -> Option<kept::Cell<'_>> {
+        let width = self.layout.cells.len();
+        if column < width { self.values.get(row * width + column) } else { None }
     }
 }
 
@@ -61,31 +96,37 @@ impl RowBatch for Rows {
     }
 
     fn len(&self) -> usize {
-        self.rows.len()
+        self.len
     }
 
     fn cell(&self, row: usize, column: usize) -> Result<ValueRef<'_>> {
-        let Some(value) = self.value(row, column) else { return Ok(ValueRef::Null) };
-        let (Some(kind), Some(named)) = (self.layout.cells.get(column), self.layout.columns.get(column)) else {
-            return Ok(ValueRef::Null);
-        };
-        types::cell(value, *kind, named.type_name_ref(), self.layout.zero_dates)
+        match self.value(row, column) {
+            Some(value) => self.layout.cell(value, column),
+            None => Ok(ValueRef::Null),
+        }
     }
 
     fn raw(&self, row: usize, column: usize) -> Option<&[u8]> {
         match self.value(row, column)? {
-            Value::Bytes(bytes) => Some(bytes),
+            kept::Cell::Bytes(bytes) => Some(bytes),
+            kept::Cell::Value(Value::Bytes(bytes)) => Some(bytes),
             // The driver has decoded the others.
-            _ => None,
+            kept::Cell::Value(_) => None,
         }
     }
 }
 
-/// About how many bytes of memory a row holds.
-pub(crate) fn weight(row: &mysql_async::Row) -> usize {
-    let of = |index| match row.as_ref(index) {
-        Some(Value::Bytes(bytes)) => bytes.len() + size_of::<Option<Value>>(),
-        _ => size_of::<Option<Value>>(),
-    };
-    (0..row.len()).map(of).sum()
+/// The row that the driver has read last.
+pub(crate) struct Live<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) row: &'a mysql_async::Row,
+}
+
+impl LiveRow for Live<'_> {
+    fn cell(&self, column: usize) -> Result<ValueRef<'_>> {
+        match self.row.as_ref(column) {
+            Some(value) => self.layout.cell(kept::Cell::Value(value), column),
+            None => Ok(ValueRef::Null),
+        }
+    }
 }

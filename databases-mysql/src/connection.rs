@@ -16,7 +16,7 @@ use databases_core::backend::{
     TransactionCommand,
 };
 use databases_core::sql::{Dialect, split_script};
-use databases_core::{Effect, Error, ErrorKind, Result, RowBatch, TransactionOptions};
+use databases_core::{Effect, Error, ErrorKind, Result, RowBatch, RowRef, TransactionOptions};
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
 use mysql_async::prelude::Queryable;
@@ -24,6 +24,7 @@ use mysql_async::{Conn, Opts};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
+use crate::batch::{Layout, Live};
 use crate::error;
 use crate::options::Options;
 use crate::session::{BATCH_ROWS, Session, Take};
@@ -430,19 +431,42 @@ impl Requests for Pulled<'_> {
         self.in_rows = false;
         request
     }
+
+    fn next_into(&mut self, request: &mut Request) -> Option<Result<()>> {
+        self.in_rows = true;
+        let next = self.requests.next_into(request);
+        self.in_rows = false;
+        next
+    }
 }
 
 /// Takes rows into a sink, or drops them.
 pub(crate) struct TakeAll<'a> {
     sink: Option<&'a mut dyn RowSink>,
+    /// Whether the sink takes rows where they stand, which spares keeping them.
+    live: bool,
     error: Option<Error>,
     /// Whether the sink has rows in hand, so that a panic is its own.
     in_sink: bool,
 }
 
 impl<'a> TakeAll<'a> {
-    pub(crate) fn new(sink: Option<&'a mut dyn RowSink>) -> Self {
-        Self { sink, error: None, in_sink: false }
+    pub(crate) fn new(mut sink: Option<&'a mut dyn RowSink>) -> Self {
+        let live = sink.as_mut().is_some_and(|sink| sink.live().is_some());
+        Self { sink, live, error: None, in_sink: false }
+    }
+
+    /// What the sink said to rows that it was given.
+    fn taken(&mut self, taken: Result<Flow>) {
+        self.in_sink = false;
+        match taken {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Stop) => self.sink = None,
+            Err(error) => {
+                self.sink = None;
+                self.error = Some(error);
+            }
+        }
     }
 
     /// The sink's error counts only where the server has none.
@@ -463,19 +487,22 @@ impl Take for TakeAll<'_> {
         rows >= BATCH_ROWS
     }
 
+    fn row(&mut self, layout: &Layout, row: &mysql_async::Row) -> bool {
+        if !self.live {
+            return false;
+        }
+        let Some(sink) = self.sink.as_mut().and_then(|sink| sink.live()) else { return false };
+        self.in_sink = true;
+        let taken = sink.row(RowRef::live(layout.columns(), &Live { layout, row }));
+        self.taken(taken);
+        true
+    }
+
     async fn take(&mut self, batch: Arc<dyn RowBatch>) {
         let Some(sink) = &mut self.sink else { return };
         self.in_sink = true;
         let taken = sink.batch(batch);
-        self.in_sink = false;
-        match taken {
-            Ok(Flow::Continue) => {}
-            Ok(Flow::Stop) => self.sink = None,
-            Err(error) => {
-                self.sink = None;
-                self.error = Some(error);
-            }
-        }
+        self.taken(taken);
     }
 }
 

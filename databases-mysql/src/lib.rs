@@ -120,6 +120,7 @@ mod cache;
 mod connect;
 mod connection;
 mod error;
+mod kept;
 mod keys;
 mod options;
 mod packet;

@@ -15,7 +15,7 @@ use databases_core::{Effect, Error, ErrorKind, Result, RowBatch};
 use mysql_async::prelude::{Protocol, Queryable};
 use mysql_async::{Conn, Params, QueryResult, Statement, Value};
 
-use crate::batch::{Layout, Rows, weight};
+use crate::batch::{Layout, Rows};
 use crate::cache::{Prepared, StatementCache, shield};
 use crate::keys::{Keys, Target};
 use crate::options::{Options, ZeroDates};
@@ -64,6 +64,8 @@ pub(crate) trait Take: Send {
     fn wants(&self) -> bool;
     /// Whether a batch of this size is to be given now.
     fn is_full(&self, rows: usize, bytes: usize) -> bool;
+    /// Takes a row where it stands; `false` if it is to be part of a batch.
+    fn row(&mut self, layout: &Layout, row: &mysql_async::Row) -> bool;
     /// Takes a batch; at least once for a result that has columns.
     fn take(&mut self, batch: Arc<dyn RowBatch>) -> impl Future<Output = ()> + Send;
 }
@@ -89,6 +91,7 @@ pub(crate) struct Session {
     /// The session was in other hands, so that its state must be asked for first.
     stale: bool,
     zero_dates: ZeroDates,
+    texts: many::Texts,
 }
 
 impl Session {
@@ -109,6 +112,7 @@ impl Session {
             is_mysql: true,
             stale: false,
             zero_dates: options.zero_dates,
+            texts: many::Texts::default(),
         };
         let info = session.set_up().await?;
         Ok((session, info))
@@ -192,9 +196,22 @@ impl Session {
         take: &mut impl Take,
     ) -> Result<ExecResult> {
         packet::check(self.max_packet, &sql, &values)?;
+        let spare = spare(&values);
+        self.execute_checked(sql, values, spare, template, prepared, take).await
+    }
+
+    /// Runs a statement whose size is known to do; `spare` are its values for a second attempt.
+    async fn execute_checked(
+        &mut self,
+        sql: Arc<str>,
+        values: Vec<Value>,
+        spare: Option<Vec<Value>>,
+        template: Arc<Template>,
+        prepared: bool,
+        take: &mut impl Take,
+    ) -> Result<ExecResult> {
         self.refresh_if_stale().await?;
         self.keys.watch(template.class(), &sql);
-        let spare = spare(&values);
         let mut answer = self.attempt(&sql, values, &template, prepared, take).await;
         // Nothing ran, so it is prepared again; a transaction is still as it was.
         if let (Err(Fault::Driver(fault)), Some(values)) = (&answer, spare)
@@ -507,8 +524,8 @@ async fn read<P: Protocol>(
             _ => layout.insert(Arc::new(Layout::new(columns, zero_dates))).clone(),
         };
         let id = inserted.and_then(|table| layout.counted(table));
-        let (mut count, mut bytes, mut given) = (0, 0, false);
-        let mut batch = Vec::new();
+        let (mut count, mut given) = (0, false);
+        let mut batch = Rows::new(layout.clone());
         while let Some(row) = result.next().await? {
             count += 1;
             if count == 1 {
@@ -517,15 +534,19 @@ async fn read<P: Protocol>(
             if !take.wants() {
                 continue;
             }
-            bytes += weight(&row);
+            if take.row(&layout, &row) {
+                given = true;
+                continue;
+            }
             batch.push(row);
-            if take.is_full(batch.len(), bytes) {
-                take.take(Arc::new(Rows::new(layout.clone(), std::mem::take(&mut batch)))).await;
-                (bytes, given) = (0, true);
+            if take.is_full(batch.len(), batch.bytes()) {
+                let another = batch.another();
+                take.take(Arc::new(std::mem::replace(&mut batch, another))).await;
+                given = true;
             }
         }
         if take.wants() && !(given && batch.is_empty()) {
-            take.take(Arc::new(Rows::new(layout, batch))).await;
+            take.take(Arc::new(batch)).await;
         }
         rows = Some(count);
     }

@@ -14,12 +14,14 @@ use futures_util::future::{Either, select};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::batch::Layout;
 use crate::connection::{Operation, caught};
 use crate::error;
 use crate::session::Take;
 
-/// Rows of a batch.
-const ROWS: usize = 128;
+/// Rows of the first batch, which is not to wait for long, and at most: each batch is twice the one before.
+const FIRST_ROWS: usize = 64;
+const MOST_ROWS: usize = 512;
 /// Bytes of a batch, about.
 const BYTES: usize = 64 * 1024;
 /// Batches that wait to be taken.
@@ -56,7 +58,7 @@ async fn serve(
     ready: oneshot::Sender<Result<()>>,
 ) {
     let line = operation.line().clone();
-    let mut take = Send { sender: sender.clone(), ready: Some(ready) };
+    let mut take = Send { sender: sender.clone(), ready: Some(ready), wants: true, rows: FIRST_ROWS };
     let mut dropped = false;
     let outcome = {
         let read = pin!(caught(operation.session().execute(request, &mut take)));
@@ -97,22 +99,31 @@ async fn serve(
 struct Send {
     sender: mpsc::Sender<Item>,
     ready: Option<oneshot::Sender<Result<()>>>,
+    wants: bool,
+    /// How many rows the next batch has at most.
+    rows: usize,
 }
 
 impl Take for Send {
     fn wants(&self) -> bool {
-        !self.sender.is_closed()
+        self.wants
     }
 
     fn is_full(&self, rows: usize, bytes: usize) -> bool {
-        rows >= ROWS || bytes >= BYTES
+        rows >= self.rows || bytes >= BYTES
+    }
+
+    // They are read elsewhere.
+    fn row(&mut self, _: &Layout, _: &mysql_async::Row) -> bool {
+        false
     }
 
     async fn take(&mut self, batch: Arc<dyn RowBatch>) {
         if let Some(ready) = self.ready.take() {
             let _ = ready.send(Ok(()));
         }
-        let _ = self.sender.send(Ok(Some(batch))).await;
+        self.rows = (2 * self.rows).min(MOST_ROWS);
+        self.wants = self.sender.send(Ok(Some(batch))).await.is_ok();
     }
 }
 

@@ -3,6 +3,7 @@
 mod common;
 
 use common::urls;
+use databases_core::types::DateTime;
 use databases_core::url::DatabaseUrl;
 use databases_core::{Connection, ErrorKind, Executor, Params, Pool, PoolConfig, Value, params};
 use databases_mysql::MySql;
@@ -188,5 +189,52 @@ async fn upserts_count_and_change_rows_as_one_by_one() {
             assert_eq!(found[0], found[1], "{text}");
         }
         conn.execute("DROP TABLE bulk_upsert", ()).await.unwrap();
+    }
+}
+
+/// The driver does not give back the values of a statement that failed, and rows are pulled while another is under way.
+#[tokio::test]
+async fn rows_of_a_failed_statement_run_again_as_they_were() {
+    for url in urls() {
+        let (_pool, conn) = connect(&url).await;
+        conn.execute("DROP TABLE IF EXISTS bulk_again", ()).await.unwrap();
+        let create =
+            "CREATE TABLE bulk_again (id BIGINT PRIMARY KEY, body VARCHAR(4000), at DATETIME(6), ratio DOUBLE)";
+        conn.execute(create, ()).await.unwrap();
+        // Fails once, in the second statement, and counts on: one by one the rows are fine.
+        let trigger = "CREATE TRIGGER bulk_again BEFORE INSERT ON bulk_again FOR EACH ROW \
+                       SET NEW.body = IF((@calls := @calls + 1) = 1500, REPEAT('x', 5000), NEW.body)";
+        conn.execute(trigger, ()).await.unwrap();
+        let body = |id: i64| match id % 7 {
+            0 => None,
+            1 => Some("l".repeat(2_000 + id as usize % 50)),
+            2 => Some(String::new()),
+            _ => Some(format!("row {id}")),
+        };
+        let at = |id: i64| (id % 3 == 0).then(|| DateTime::from_micros_since_2000(id * 1_000_001).unwrap());
+        let ratio = |id: i64| id as f64 / 3.0;
+        let row = |id: i64| params! { id, body: body(id), at: at(id), ratio: ratio(id) };
+        let insert = "INSERT INTO bulk_again VALUES (:id, :body, :at, :ratio)";
+        conn.execute("SET @calls := 0", ()).await.unwrap();
+        assert_eq!(conn.execute_many(insert, (0..3_300).map(row)).await.unwrap(), 3_300);
+        let found: Vec<(i64, Option<String>, Option<DateTime>, f64)> =
+            conn.fetch_all("SELECT id, body, at, ratio FROM bulk_again ORDER BY id", ()).await.unwrap();
+        assert_eq!(found, (0..3_300).map(|id| (id, body(id), at(id), ratio(id))).collect::<Vec<_>>());
+        let calls: i64 = conn.fetch_val("SELECT CAST(@calls AS SIGNED)", ()).await.unwrap();
+        assert!(calls > 3_300, "{calls}");
+        // Of two that fail the first is told, also where the second was pulled before the first was known to fail.
+        let twice = |id: i64| match id {
+            1_400 => params! { id: 1_399, body: "", at: None::<DateTime>, ratio: 0.5 },
+            1_450 => params! { id, body: "", at: None::<DateTime>, ratio: f64::NAN },
+            _ => row(id),
+        };
+        conn.execute("DELETE FROM bulk_again", ()).await.unwrap();
+        let error = conn.execute_many(insert, (0..3_000).map(twice)).await.unwrap_err();
+        assert_eq!((error.kind(), error.batch_index()), (ErrorKind::UniqueViolation, Some(1_400)), "{error:?}");
+        let fine = |id: i64| if id == 1_400 { row(id) } else { twice(id) };
+        let error = conn.execute_many(insert, (0..3_000).map(fine)).await.unwrap_err();
+        assert_eq!((error.kind(), error.batch_index()), (ErrorKind::Encode, Some(1_450)), "{error:?}");
+        assert_eq!(conn.fetch_val::<i64>("SELECT COUNT(*) FROM bulk_again", ()).await.unwrap(), 0);
+        conn.execute("DROP TABLE bulk_again", ()).await.unwrap();
     }
 }

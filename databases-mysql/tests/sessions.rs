@@ -240,7 +240,7 @@ async fn streams_give_all_rows_in_bounded_batches() {
     assert!(matches!(conn.status(), Status::Busy));
     let mut seen = 0;
     while let Some(batch) = stream.next().await.unwrap() {
-        assert!(batch.len() <= 128);
+        assert!(batch.len() <= 512);
         seen += batch.len();
     }
     assert_eq!(seen, 1000);

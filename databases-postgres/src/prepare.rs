@@ -371,11 +371,13 @@ impl Prepared {
         args.len() == self.params.len()
             && args.iter().zip(&self.params).enumerate().all(|(index, (arg, param))| {
                 let told = self.types.get(index).filter(|ty| **ty != Type::UNKNOWN);
-                match (hint(arg), told) {
-                    (None, _) => true,
-                    (Some(ty), Some(told)) => ty == *told,
-                    (Some(ty), None) => !param.is_text() || matches!(ty, Type::TEXT | Type::JSON),
-                }
+                let Some(told) = told else {
+                    // The type of a value is asked for only where it counts: this is done for every row of a batch.
+                    return !param.is_text()
+                        || matches!(arg.value, Value::Text(_) | Value::Json(_))
+                        || hint(arg).is_none_or(|ty| matches!(ty, Type::TEXT | Type::JSON));
+                };
+                hint(arg).is_none_or(|ty| ty == *told)
             })
     }
 }

@@ -14,22 +14,27 @@
 //! <https://dev.mysql.com/doc/refman/9.4/en/insert.html>, <https://dev.mysql.com/doc/refman/9.4/en/innodb-auto-increment-handling.html>
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use databases_core::backend::{Request, Requests};
 use databases_core::sql::{InsertItem, InsertRow, Template};
-use databases_core::{Error, ErrorKind, Result};
+use databases_core::{Arg, Error, ErrorKind, Result};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Params, Value};
 
 use super::Session;
 use crate::connection::TakeAll;
+use crate::kept::Kept;
 use crate::keys::{LookUp, Target, unquoted};
+use crate::packet;
 use crate::tables::Table;
 use crate::types;
 
-/// How many rows a statement has at most.
-const MOST_ROWS: usize = 1024;
+/// How many rows a statement has at most. Batches are of round numbers more often than not.
+const MOST_ROWS: usize = 1000;
 /// How many parameters the protocol counts.
 const MOST_PARAMETERS: usize = 65_535;
 /// How many bytes of values, or of text, a statement of several rows has at most.
@@ -37,22 +42,124 @@ const MOST_BYTES: u64 = 1 << 20;
 /// So few rows are not worth a statement of their own, and a look at the table.
 const FEW_ROWS: usize = 8;
 
-/// Rows that were pulled and are not sent yet.
+/// The texts for several rows of the INSERT that was sent last, by how many rows they are for.
+#[derive(Default)]
+pub(crate) struct Texts {
+    row: Option<Arc<str>>,
+    several: HashMap<usize, Arc<str>>,
+}
+
+impl Texts {
+    fn of(&mut self, row: &InsertRow, count: usize) -> Arc<str> {
+        if self.row.as_ref().is_none_or(|last| !same(last, row.sql())) {
+            *self = Self { row: Some(row.sql().clone()), several: HashMap::new() };
+        }
+        self.several.entry(count).or_insert_with(|| row.repeated(count).into()).clone()
+    }
+}
+
+/// Rows that were pulled and are not sent yet: the values of one behind those of the other.
 #[derive(Default)]
 struct Pending {
-    rows: Vec<Vec<Value>>,
+    rows: usize,
+    values: Vec<Value>,
+    /// The values once more, since the driver does not give back what it has sent.
+    spare: Kept,
+    /// How many bytes the values take in a packet at most.
     bytes: u64,
+}
+
+impl Pending {
+    /// Takes the values of one more row; none if one of them has no form.
+    fn push(&mut self, args: Vec<Arg>, is_mysql: bool, spares: bool) -> Result<()> {
+        // Type, length, and the longest value that has none.
+        const MOST_OVERHEAD: u64 = 13 + 3;
+        let before = self.values.len();
+        for (index, arg) in args.into_iter().enumerate() {
+            let value = match types::bind_one(arg.value, index, is_mysql) {
+                Ok(value) => value,
+                Err(error) => {
+                    self.values.truncate(before);
+                    self.spare.truncate(before);
+                    return Err(error);
+                }
+            };
+            self.bytes += MOST_OVERHEAD;
+            if let Value::Bytes(bytes) = &value {
+                self.bytes += bytes.len() as u64;
+                if spares {
+                    self.spare.push_bytes(bytes);
+                }
+            } else if spares {
+                self.spare.push(value.clone());
+            }
+            self.values.push(value);
+        }
+        self.rows += 1;
+        Ok(())
+    }
+}
+
+/// Requests with the text of one INSERT.
+struct Feed<'a> {
+    requests: &'a mut dyn Requests,
+    row: &'a InsertRow,
+    is_mysql: bool,
+    most_rows: usize,
+    most_bytes: u64,
+    /// The request behind those that were pulled, if that worked and there is one.
+    request: Request,
+    more: Result<bool>,
+    /// The index of that request.
+    index: usize,
+    /// Whether rows may be sent many at a time, which may fail for the fault of one.
+    spares: bool,
+    /// How many values there were the last time.
+    last_values: usize,
+    /// What was pulled while the server was at work.
+    ahead: Option<Pending>,
+}
+
+impl Feed<'_> {
+    /// The next rows, as many as are sent together at most.
+    fn pull(&mut self) -> Pending {
+        if let Some(ahead) = self.ahead.take() {
+            return ahead;
+        }
+        let (values, kept) = (self.last_values, if self.spares { self.last_values } else { 0 });
+        let (values, spare) = (Vec::with_capacity(values), Kept::with_capacity(kept));
+        let mut pending = Pending { values, spare, ..Pending::default() };
+        // What ends the batch, the text or a row that is no value of the server's, is told behind the rows before it.
+        while self.goes_on() && pending.rows < self.most_rows && pending.bytes < self.most_bytes {
+            let args = std::mem::take(&mut self.request.args);
+            if let Err(error) = pending.push(args, self.is_mysql, self.spares) {
+                self.more = Err(error.with_batch_index(self.index));
+                break;
+            }
+            self.index += 1;
+            let next = self.requests.next_into(&mut self.request).transpose();
+            self.more = next.map(|next| next.is_some()).map_err(|error| at(error, self.index));
+        }
+        self.last_values = pending.values.len();
+        pending
+    }
+
+    /// Whether there is a request of the same text.
+    fn goes_on(&self) -> bool {
+        matches!(self.more, Ok(true)) && is_of(self.row, &self.request)
+    }
 }
 
 /// How one INSERT is sent for several rows.
 struct Bulk<'a> {
     row: &'a InsertRow,
+    template: Arc<Template>,
+    prepared: bool,
     /// Whether the table has an AUTO_INCREMENT column.
     has_ids: bool,
     /// The parameter of that column.
     counted: Option<usize>,
     most_rows: usize,
-    texts: HashMap<usize, Arc<str>>,
 }
 
 impl Session {
@@ -62,7 +169,7 @@ impl Session {
         let mut next = pull(requests, index)?;
         while let Some(request) = next.take() {
             let template = request.template.clone();
-            let row = template.insert_row().filter(|row| same(row.sql(), &request.sql));
+            let row = template.insert_row().filter(|row| is_of(row, &request));
             match row {
                 Some(row) => {
                     let done = self.run_rows(row, request, requests, index).await?;
@@ -93,127 +200,127 @@ impl Session {
         let most_bytes = (self.max_packet / 2).min(MOST_BYTES);
         let texts = usize::try_from(most_bytes).unwrap_or(usize::MAX).saturating_sub(row.sql().len()) / row.row_bytes();
         let most_rows = (MOST_PARAMETERS / row.parameters()).min(texts).clamp(1, MOST_ROWS);
-        let mut bulk = Bulk { row, has_ids: false, counted: None, most_rows, texts: HashMap::new() };
+        let mut bulk = Bulk { row, template, prepared, has_ids: false, counted: None, most_rows };
+        let mut feed = Feed {
+            requests,
+            row,
+            is_mysql: self.is_mysql,
+            most_rows,
+            most_bytes,
+            request: first,
+            more: Ok(true),
+            index,
+            spares: true,
+            last_values: 0,
+            ahead: None,
+        };
         let (mut affected, mut is_plain) = (0, None);
-        let mut next = Ok(Some(first));
         loop {
-            // What ends the batch, the text or a row that is no value of the server's, is told behind the rows before it.
-            let mut pending = Pending::default();
-            while let Ok(Some(request)) = &mut next {
-                if pending.rows.len() == bulk.most_rows || !same(row.sql(), &request.sql) {
-                    break;
-                }
-                match types::bind(std::mem::take(&mut request.args), self.is_mysql) {
-                    Ok(values) => {
-                        let bytes: u64 = values.iter().map(|value| value.bin_len() + 3).sum();
-                        pending.bytes += bytes;
-                        pending.rows.push(values);
-                    }
-                    Err(error) => {
-                        next = Err(error.with_batch_index(index + pending.rows.len()));
-                        break;
-                    }
-                }
-                next = pull(requests, index + pending.rows.len());
-                if pending.bytes >= most_bytes {
-                    break;
-                }
-            }
-            let rows = pending.rows.len();
+            let pending = feed.pull();
+            let rows = pending.rows;
             if rows > FEW_ROWS && is_plain.is_none() {
-                is_plain = Some(self.is_plain(&template, &mut bulk).await?);
+                feed.spares = self.is_plain(&mut bulk).await?;
+                is_plain = Some(feed.spares);
             }
             affected += if is_plain == Some(true) && rows > FEW_ROWS {
-                let last_id = bulk.last_id(&pending.rows, &next).map(|last| index + last);
-                self.send_pending(&mut bulk, &template, prepared, pending, index, last_id).await?
+                self.send_pending(&bulk, pending, index, &mut feed).await?
             } else {
-                self.one_by_one(&bulk, &template, prepared, pending.rows, index).await?
+                self.one_by_one(&bulk, pending.values, index).await?
             };
             index += rows;
-            match next {
-                Ok(Some(ref request)) if same(row.sql(), &request.sql) => {}
-                next => return Ok(Done { affected, index, next: next? }),
+            if feed.ahead.is_none() && !feed.goes_on() {
+                let next = feed.more?.then_some(feed.request);
+                return Ok(Done { affected, index, next });
             }
         }
     }
 
-    /// Sends rows, many in a statement but for that of the index `last_id`.
+    /// Sends rows, many in a statement.
     async fn send_pending(
         &mut self,
-        bulk: &mut Bulk<'_>,
-        template: &Arc<Template>,
-        prepared: bool,
+        bulk: &Bulk<'_>,
         pending: Pending,
         mut index: usize,
-        last_id: Option<usize>,
+        feed: &mut Feed<'_>,
     ) -> Result<u64> {
         let mut affected = 0;
-        let mut rows = pending.rows.into_iter().peekable();
-        while let Some(first) = rows.peek() {
-            let brings_id = bulk.brings_id(first);
-            let mut alike = Vec::new();
-            while let Some(row) = rows.next_if(|row| bulk.brings_id(row) == brings_id) {
-                alike.push(row);
-            }
-            while !alike.is_empty() {
-                let ends_alone = last_id == Some(index + alike.len() - 1) && alike.len() > 1;
-                let together = alike.len() - usize::from(ends_alone);
-                let count = if together >= bulk.most_rows { bulk.most_rows } else { 1 << together.ilog2() };
-                let rest = alike.split_off(count);
-                affected += self.send_rows(bulk, template, prepared, alike, index).await?;
-                index += count;
-                alike = rest;
-            }
+        let is_small = pending.bytes < feed.most_bytes;
+        let counts = bulk.cut(&pending, bulk.last_id(&pending, feed));
+        let (mut rest, mut done) = (pending.values, 0);
+        for count in counts {
+            let behind = rest.split_off(count * bulk.row.parameters());
+            let values = std::mem::replace(&mut rest, behind);
+            let spare = pending.spare.copies(done);
+            done += values.len();
+            affected += self.send_rows(bulk, values, spare, is_small, index, feed).await?;
+            index += count;
         }
         Ok(affected)
     }
 
-    /// Sends `rows` in one statement.
+    /// Sends the `values` of rows, which `spare` begins with too, in one statement, and pulls others while the server is at it.
     async fn send_rows(
         &mut self,
-        bulk: &mut Bulk<'_>,
-        template: &Arc<Template>,
-        prepared: bool,
-        rows: Vec<Vec<Value>>,
+        bulk: &Bulk<'_>,
+        values: Vec<Value>,
+        spare: impl Iterator<Item = Value> + Send,
+        is_small: bool,
         index: usize,
+        feed: &mut Feed<'_>,
     ) -> Result<u64> {
-        if let [_] = &*rows {
-            return self.one_by_one(bulk, template, prepared, rows, index).await;
+        let (len, count) = (values.len(), values.len() / bulk.row.parameters());
+        if count == 1 {
+            return self.one_by_one(bulk, values, index).await;
         }
-        let (row, count) = (bulk.row, rows.len());
-        let text = bulk.texts.entry(count).or_insert_with(|| row.repeated(count).into()).clone();
-        let values = rows.iter().flatten().cloned().collect();
-        let done = self.execute_values(text, values, template.clone(), prepared, &mut TakeAll::new(None)).await;
+        let text = self.texts.of(bulk.row, count);
+        if !is_small && packet::check(self.max_packet, &text, &values).is_err() {
+            return self.one_by_one(bulk, values, index).await;
+        }
+        let done = {
+            let (template, mut take) = (bulk.template.clone(), TakeAll::new(None));
+            let mut run = pin!(self.execute_checked(text, values, None, template, bulk.prepared, &mut take));
+            let begun = poll_fn(|cx| Poll::Ready(run.as_mut().poll(cx))).await;
+            if feed.ahead.is_none() && feed.goes_on() {
+                feed.ahead = Some(feed.pull());
+            }
+            match begun {
+                Poll::Ready(done) => done,
+                Poll::Pending => run.await,
+            }
+        };
         match done {
             Ok(done) => Ok(done.rows_affected()),
             // The transaction is over, or somebody wants it to be.
             Err(error) if error.kind() == ErrorKind::Cancelled || !self.shared.in_transaction() => Err(error),
             Err(error) if error.is_disconnected() || self.shared.is_broken() => Err(error),
-            Err(_) => self.one_by_one(bulk, template, prepared, rows, index).await,
+            Err(_) => self.one_by_one(bulk, spare.take(len), index).await,
         }
     }
 
     async fn one_by_one(
         &mut self,
         bulk: &Bulk<'_>,
-        template: &Arc<Template>,
-        prepared: bool,
-        rows: Vec<Vec<Value>>,
-        index: usize,
+        values: impl IntoIterator<Item = Value, IntoIter: Send>,
+        mut index: usize,
     ) -> Result<u64> {
         let mut affected = 0;
-        for (offset, values) in rows.into_iter().enumerate() {
-            let (sql, template) = (bulk.row.sql().clone(), template.clone());
-            let done = self.execute_values(sql, values, template, prepared, &mut TakeAll::new(None)).await;
-            affected += done.map_err(|error| at(error, index + offset))?.rows_affected();
+        let mut values = values.into_iter();
+        loop {
+            let row: Vec<Value> = values.by_ref().take(bulk.row.parameters()).collect();
+            if row.is_empty() {
+                return Ok(affected);
+            }
+            let (sql, template) = (bulk.row.sql().clone(), bulk.template.clone());
+            let done = self.execute_values(sql, row, template, bulk.prepared, &mut TakeAll::new(None)).await;
+            affected += done.map_err(|error| at(error, index))?.rows_affected();
+            index += 1;
         }
-        Ok(affected)
     }
 
     /// Whether several rows in one statement are what they are one by one; notes the AUTO_INCREMENT column.
-    async fn is_plain(&mut self, template: &Template, bulk: &mut Bulk<'_>) -> Result<bool> {
+    async fn is_plain(&mut self, bulk: &mut Bulk<'_>) -> Result<bool> {
         self.refresh_if_stale().await?;
-        let Some(target) = Target::of(template) else { return Ok(false) };
+        let Some(target) = Target::of(&bulk.template) else { return Ok(false) };
         if !self.shared.is_strict() || !self.keys.is_told(&target.table) {
             return Ok(false);
         }
@@ -290,15 +397,35 @@ struct Done {
 }
 
 impl Bulk<'_> {
-    /// The index of the last row that wants an id, unless the `next` one wants one too.
-    fn last_id(&self, rows: &[Vec<Value>], next: &Result<Option<Request>>) -> Option<usize> {
-        let goes_on = match next {
-            Ok(Some(next)) if same(self.row.sql(), &next.sql) => {
-                self.counted.is_none_or(|index| next.args.get(index).is_some_and(|arg| arg.value.is_null()))
-            }
-            _ => false,
+    /// How many rows go into each statement, the one of the index `last_id` into one of its own.
+    fn cut(&self, pending: &Pending, last_id: Option<usize>) -> Vec<usize> {
+        let brings_id: Vec<bool> = match self.counted {
+            Some(_) => pending.values.chunks(self.row.parameters()).map(|row| self.brings_id(row)).collect(),
+            None => vec![false; pending.rows],
         };
-        if !self.has_ids || goes_on { None } else { rows.iter().rposition(|row| !self.brings_id(row)) }
+        let (mut counts, mut done) = (Vec::new(), 0);
+        for alike in brings_id.chunk_by(|one, other| one == other) {
+            let end = done + alike.len();
+            while done < end {
+                let ends_alone = last_id == Some(end - 1) && end - done > 1;
+                let together = end - done - usize::from(ends_alone);
+                let count = if together >= self.most_rows { self.most_rows } else { 1 << together.ilog2() };
+                counts.push(count);
+                done += count;
+            }
+        }
+        counts
+    }
+
+    /// Which row is the last that wants an id, unless the next request wants one too.
+    fn last_id(&self, pending: &Pending, feed: &Feed<'_>) -> Option<usize> {
+        let wants_id = |next: &Request| {
+            self.counted.is_none_or(|index| next.args.get(index).is_some_and(|arg| arg.value.is_null()))
+        };
+        if !self.has_ids || (feed.goes_on() && wants_id(&feed.request)) {
+            return None;
+        }
+        pending.values.chunks(self.row.parameters()).rposition(|row| !self.brings_id(row))
     }
 
     /// Whether a row says which id it gets.
@@ -311,6 +438,11 @@ impl Bulk<'_> {
             Some(_) => true,
         }
     }
+}
+
+/// Whether a request is a row of this INSERT.
+fn is_of(row: &InsertRow, request: &Request) -> bool {
+    same(row.sql(), &request.sql) && request.args.len() == row.parameters()
 }
 
 /// Whether two texts are one.

@@ -222,6 +222,9 @@ fn would_be_cut(codec: &Codec, text: &str) -> bool {
 
 /// Refuses infinite intervals, which servers before version 17 take for the greatest finite one.
 pub(crate) fn check_intervals(args: &[Arg], server_version: impl FnOnce() -> String) -> Result<()> {
+    if !args.iter().any(|arg| matches!(arg.value, Value::Interval(_) | Value::Array(_))) {
+        return Ok(());
+    }
     let Some(index) = args.iter().position(|arg| holds_infinite_interval(&arg.value)) else { return Ok(()) };
     let version = server_version();
     let major: Option<u32> = version.split(|c: char| !c.is_ascii_digit()).next().and_then(|major| major.parse().ok());

@@ -115,28 +115,39 @@ impl<'a> Bulk<'a> {
         let template = self.template.clone();
         let row = template.insert_row().expect("a bulk is made of an INSERT of one row");
         let mut rows = Rows::new(self.prepared.params.len());
-        let (mut done, mut next) = (0, Ok(Some(first)));
+        // The server was told no types, so those of its columns are all that values have to fit.
+        let plain = self.prepared.types.is_empty();
+        let (mut done, mut request, mut more) = (0, first, Ok(true));
         loop {
             rows.clear();
             // A row that does not fit is told behind those before it, which may not either, or its statement is prepared again.
             let mut refused = false;
-            while let Ok(Some(request)) = &next {
+            while matches!(more, Ok(true)) {
                 let full = rows.len() == CHUNK_ROWS || rows.bytes() >= CHUNK_BYTES;
-                if full || *row.sql() != request.sql || !self.prepared.serves(&request.args) {
+                if full || !same_text(row, &request) {
+                    break;
+                }
+                if plain && rows.push_plain(&request.args, &self.prepared.params) {
+                    more = feed.next_into(&mut request, index + rows.len());
+                    continue;
+                }
+                if !self.prepared.serves(&request.args) {
                     break;
                 }
                 if self.prepared.encode_row(&request.args, &self.connection.session, &mut rows).is_err() {
                     refused = true;
                     break;
                 }
-                next = feed.next(index + rows.len());
+                more = feed.next_into(&mut request, index + rows.len());
             }
             done += self.run_chunk(row, &mut rows, index).await?;
             index += rows.len();
-            match next {
-                Ok(Some(ref request))
-                    if !refused && *row.sql() == request.sql && self.prepared.serves(&request.args) => {}
-                next => return Ok(Done { affected: done, index, next: next? }),
+            if !more? {
+                return Ok(Done { affected: done, index, next: None });
+            }
+            more = Ok(true);
+            if refused || !same_text(row, &request) || !self.prepared.serves(&request.args) {
+                return Ok(Done { affected: done, index, next: Some(request) });
             }
         }
     }
@@ -268,6 +279,11 @@ impl<'a> Bulk<'a> {
         }
         outcome.map(|()| affected)
     }
+}
+
+/// Whether a request has the text of the rows.
+fn same_text(row: &InsertRow, request: &Request) -> bool {
+    Arc::ptr_eq(row.sql(), &request.sql) || *row.sql() == request.sql
 }
 
 /// The text that takes a column of each of `types` as an array; `None` if a value is no parameter, or a type has a name

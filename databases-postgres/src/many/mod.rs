@@ -35,6 +35,15 @@ impl Feed<'_> {
         next.transpose().map_err(|error| at(error, index))
     }
 
+    /// Puts the request of this index into the place of the one before it; `false` if there is none.
+    fn next_into(&mut self, request: &mut Request, index: usize) -> Result<bool> {
+        let next = match self.ahead.pop_front() {
+            Some(next) => Some(next.map(|next| *request = next)),
+            None => self.requests.next_into(request),
+        };
+        next.transpose().map(|next| next.is_some()).map_err(|error| at(error, index))
+    }
+
     /// Whether there are more than `count`, without a mistake among them.
     fn has_more_than(&mut self, count: usize) -> bool {
         while self.ahead.len() <= count && !self.ahead.back().is_some_and(Result::is_err) {
