@@ -33,16 +33,11 @@ pub(crate) fn bind(args: Vec<Arg>, is_mysql: bool) -> Result<Vec<Value>> {
 /// The value of the parameter of this index, as [`bind`].
 #[inline]
 pub(crate) fn bind_one(value: Ours, index: usize, is_mysql: bool) -> Result<Value> {
-    // The commonest values first: each row of a batch comes by here.
-    match value {
-        Ours::Int(v) => Ok(Value::Int(v)),
-        Ours::Text(v) => Ok(Value::Bytes(v.into_bytes())),
-        Ours::Float(v) if v.is_finite() => Ok(Value::Double(v)),
-        value => bind_value(value, if is_mysql { LAST_TIME } else { LAST_TIME_OF_MARIADB })
-            .map_err(|error| error.context(format_args!("parameter {}", index + 1))),
-    }
+    let last_time = if is_mysql { LAST_TIME } else { LAST_TIME_OF_MARIADB };
+    bind_value(value, last_time).map_err(|error| error.context(format_args!("parameter {}", index + 1)))
 }
 
+#[inline]
 fn bind_value(value: Ours, last_time: i64) -> Result<Value> {
     Ok(match value {
         Ours::Null => Value::NULL,
