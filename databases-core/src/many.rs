@@ -75,10 +75,10 @@ impl BoundRows<'_> {
 
 impl Requests for BoundRows<'_> {
     fn next(&mut self) -> Option<Result<Request>> {
-        let (mut sql, mut args) = Default::default();
-        let bound = self.bind_next(&mut sql, &mut args)?;
+        let (mut text, mut args) = Default::default();
+        let bound = self.bind_next(&mut text, &mut args)?;
         Some(bound.map(|()| {
-            let mut request = Request::new(sql, args, self.template.clone());
+            let mut request = Request::new(text, args, self.template.clone());
             request.prepared = self.query.prepared;
             request.wants_rows = false;
             request
