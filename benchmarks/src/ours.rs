@@ -3,6 +3,7 @@
 use databases::{Connection, Database, Executor, FromRow, Params, Row, TransactionOptions, Value, params};
 use futures_util::TryStreamExt as _;
 use harness::{BATCH, COPIED, COPIED_ROW, Client, INSERTED, ITEMS, Plan, Result, Style, Work, item_name};
+use tokio::sync::Semaphore;
 
 /// As [`harness::Item`], with the derive of this crate.
 #[derive(FromRow)]
@@ -20,6 +21,9 @@ impl Item {
         harness::Item { id, name, price, stock, active }.weight()
     }
 }
+
+/// How many transactions at a time await a read beside them.
+static OWNERS: Semaphore = Semaphore::const_new(4);
 
 pub(crate) struct Ours {
     db: Database,
@@ -110,6 +114,8 @@ impl Client for Ours {
                 alone.fetch_one::<Item>(sql, params! { id: i % ITEMS }).await?.weight()
             }
             Work::Owner => {
+                // If all connections were owners', none would be left for what they await.
+                let _few = OWNERS.acquire().await?;
                 let tx = db.begin().await?;
                 let inside: Item = tx.fetch_one(sql, params! { id: i % ITEMS }).await?;
                 let beside: Item = db.fetch_one(sql, params! { id: (i + 1) % ITEMS }).await?;

@@ -213,7 +213,7 @@ async fn a_copy_that_is_dropped_before_it_starts_costs_its_connection() {
     let parsed: DatabaseUrl = url.parse().unwrap();
     let proxy = Proxy::start(&parsed, Protocol::Postgres).await.unwrap();
     let db = pool(&proxy.url(&parsed).unwrap().expose(), "copy_locked_not", "id int").await;
-    let wait = Duration::from_millis(100);
+    let wait = Duration::from_secs(1);
     let pid = "SELECT pg_backend_pid()";
     for acquired in [false, true] {
         let before: i32 = db.fetch_val(pid, ()).await.unwrap();
