@@ -37,6 +37,18 @@ impl Kept {
         Self { values: Vec::with_capacity(values), ..Self::default() }
     }
 
+    /// A copy of each.
+    pub(crate) fn copy_of(values: &[Value]) -> Self {
+        let mut kept = Self::with_capacity(values.len());
+        for value in values {
+            match value {
+                Value::Bytes(bytes) => kept.push_bytes(bytes),
+                value => kept.values.push(Item::Value(value.clone())),
+            }
+        }
+        kept
+    }
+
     /// Takes a value over.
     #[inline]
     pub(crate) fn push(&mut self, value: Value) {
@@ -49,7 +61,7 @@ impl Kept {
 
     /// Copies text or bytes.
     #[inline]
-    pub(crate) fn push_bytes(&mut self, bytes: &[u8]) {
+    fn push_bytes(&mut self, bytes: &[u8]) {
         if bytes.len() > SHORT_BYTES {
             return self.push_long(bytes.to_vec());
         }
@@ -60,11 +72,6 @@ impl Kept {
     fn push_long(&mut self, bytes: Vec<u8>) {
         self.long_bytes += bytes.len();
         self.values.push(Item::Value(Value::Bytes(bytes)));
-    }
-
-    /// Forgets the values from this index on.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.values.truncate(len);
     }
 
     /// How many values there are.
@@ -110,14 +117,8 @@ mod tests {
             text(SHORT_BYTES + 1),
             text(3),
         ];
-        let mut kept = Kept::with_capacity(values.len());
+        let mut kept = Kept::copy_of(&values);
         values.iter().cloned().for_each(|value| kept.push(value));
-        for value in &values {
-            match value {
-                Value::Bytes(bytes) => kept.push_bytes(bytes),
-                value => kept.push(value.clone()),
-            }
-        }
         assert!(kept.bytes() > 4 * SHORT_BYTES);
         for (index, value) in values.iter().chain(&values).enumerate() {
             let bytes = match kept.get(index).unwrap() {
@@ -132,7 +133,5 @@ mod tests {
         }
         assert!(kept.get(2 * values.len()).is_none());
         assert!(kept.copies(1).eq(values.iter().chain(&values).skip(1).cloned()));
-        kept.truncate(1);
-        assert!(kept.copies(0).eq([Value::NULL]));
     }
 }

@@ -179,12 +179,19 @@ impl PgConnection {
     /// Whether `error` is about a plan that the server has thrown away, and running again cannot do harm.
     async fn may_retry(&self, request: &Request, encoded: &Encoded, error: &tokio_postgres::Error) -> bool {
         let is_cured = error::is_stale(error) || (encoded.has_text() && error::is_misread(error));
-        if !is_cured {
+        if !is_cured || error::may_follow_commit(error, request.template.class()) {
             return false;
         }
         self.session.guard.error_answered().await;
         self.forget(&request.sql).await;
         self.session.outside_transaction()
+    }
+
+    /// Turns the error of a statement into ours.
+    async fn fail(&self, error: tokio_postgres::Error, request: &Request) -> Error {
+        let may_be_done = error::may_follow_commit(&error, request.template.class());
+        let error = self.session.fail(error, Some(&request.sql)).await;
+        if may_be_done && self.session.outside_transaction() { error.with_effect(Effect::Unknown) } else { error }
     }
 
     /// Prepares `sql` anew the next time, and looks the types up again: a composite type may have been changed as well.
@@ -358,7 +365,7 @@ impl BackendConnection for PgConnection {
                 retried = true;
                 continue;
             }
-            let error = Box::pin(self.session.fail(error, Some(&request.sql))).await;
+            let error = Box::pin(self.fail(error, &request)).await;
             op.finish();
             return Err(error);
         }
@@ -414,7 +421,7 @@ impl BackendConnection for PgConnection {
                 retried = true;
                 continue;
             }
-            let error = self.session.fail(error, Some(&request.sql)).await;
+            let error = self.fail(error, &request).await;
             op.finish();
             return Err(error);
         }

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use databases_core::sql::StatementClass;
 use databases_core::{Effect, Error, ErrorKind, NativePosition};
 use tokio_postgres::error::{DbError, ErrorPosition, Severity};
 
@@ -345,6 +346,11 @@ pub(crate) fn is_io(error: &tokio_postgres::Error) -> bool {
 /// The error of the socket, which holds no value.
 pub(crate) fn into_io(error: tokio_postgres::Error) -> Option<io::Error> {
     error.into_source()?.downcast::<io::Error>().ok().map(|error| *error)
+}
+
+/// Whether the error came out of the body of something that may have committed before: CALL and DO outside of a transaction.
+pub(crate) fn may_follow_commit(error: &tokio_postgres::Error, class: StatementClass) -> bool {
+    class == StatementClass::Unknown && error.as_db_error().is_some_and(|error| error.where_().is_some())
 }
 
 /// Whether the statement's plan or name is no longer what the server has.

@@ -343,7 +343,6 @@ fn parameter(state: &GuardState, body: &[u8]) {
 }
 
 /// The stream that the driver is given.
-#[derive(Debug)]
 pub(crate) struct Guard<S> {
     inner: S,
     watch: Watch,

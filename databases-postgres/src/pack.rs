@@ -70,7 +70,7 @@ pub(crate) trait Watcher {
 }
 
 /// What is between the socket and the driver while packed rows are expected.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Packer {
     /// What was read, from `start` to `end`. Empty until it is needed.
     input: Vec<u8>,

@@ -404,6 +404,28 @@ async fn a_stale_plan_is_prepared_again_outside_of_a_transaction() {
     assert_eq!(run(&*c, select, Params::new()).await.unwrap().1[0].len(), 2);
 }
 
+/// Its error may be of the kind that is cured by running again, but what it has committed would be done twice.
+#[tokio::test]
+async fn what_commits_inside_is_not_run_again() {
+    let url = server!();
+    let c = connect(&url).await;
+    exec(&*c, "DROP TABLE IF EXISTS commits_inside").await;
+    exec(&*c, "CREATE TABLE commits_inside (n int)").await;
+    let body = "BEGIN INSERT INTO commits_inside VALUES (1); COMMIT; PERFORM no_such_function(); END";
+    exec(&*c, &format!("CREATE OR REPLACE PROCEDURE commits_inside() LANGUAGE plpgsql AS $${body}$$")).await;
+    for (done, call) in [(1, "CALL commits_inside()".to_owned()), (2, format!("DO $${body}$$"))] {
+        let error = run(&*c, &call, Params::new()).await.unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::UndefinedFunction, Effect::Unknown), "{call}");
+        assert_eq!(
+            one::<i64>(&*c, "SELECT count(*) FROM commits_inside", Params::new()).await.unwrap(),
+            done,
+            "{call}"
+        );
+    }
+    exec(&*c, "DROP PROCEDURE commits_inside").await;
+    exec(&*c, "DROP TABLE commits_inside").await;
+}
+
 #[tokio::test]
 async fn parameters_follow_a_column_that_has_changed_its_type() {
     let url = server!();

@@ -375,15 +375,20 @@ impl BackendConnection for SqliteConnection {
             let (next, failed) = chunks.next();
             let is_last = next.is_none() || failed.is_some();
             if let Some(next) = next {
-                if under_way.chunks.len() == CHUNKS_AHEAD
-                    && let Some((count, done)) = self.finish_chunk(&mut under_way).await?
-                {
+                // One that has failed may have ended the transaction, and with it the right to write: nothing waits for
+                // that only to learn of the failure.
+                let is_full = under_way.chunks.len() == CHUNKS_AHEAD || under_way.stopped.load(Relaxed);
+                if is_full && let Some((count, done)) = self.finish_chunk(&mut under_way).await? {
                     total += count;
                     if let Some(done) = done {
                         chunks.recycle(done);
                     }
                 }
-                self.send_chunk(&mut under_way, first, Arc::new(next)).await?;
+                if let Err(error) = self.send_chunk(&mut under_way, first, Arc::new(next)).await {
+                    // What comes first goes wrong first.
+                    while self.finish_chunk(&mut under_way).await?.is_some() {}
+                    return Err(error);
+                }
             }
             if is_last {
                 while let Some((count, _)) = self.finish_chunk(&mut under_way).await? {

@@ -1,5 +1,6 @@
 //! Transaction options, and conflicts between transactions.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -276,15 +277,30 @@ pub async fn nothing_joined_to_the_end_of_a_transaction_that_text_began_is_kept(
         }
         let join = async |conn: &crate::Connection, locked: i64, new: i64| {
             let ((locked, which), (new, values)) = (update(locked), insert(new));
-            tokio::join!(conn.execute(locked, which), conn.execute(new, values))
+            let is_begun = Cell::new(false);
+            let first = async {
+                let done = conn.execute(locked, which).await;
+                (done, is_begun.get())
+            };
+            let second = async {
+                is_begun.set(true);
+                conn.execute(new, values).await
+            };
+            let ((first, is_joined), second) = tokio::join!(first, second);
+            (first, second, is_joined)
         };
         let (of_a, of_b) = tokio::join!(join(&a, 2, 3), join(&b, 1, 4));
         assert!(of_a.0.is_ok() != of_b.0.is_ok(), "one of two gives way: {of_a:?}, {of_b:?}");
-        for (conn, (first, second), id) in [(a, of_a, 3), (b, of_b, 4)] {
+        for (conn, (first, second, is_joined), id) in [(a, of_a, 3), (b, of_b, 4)] {
             match first {
                 Ok(_) => {
                     second?;
                     conn.execute("COMMIT", ()).await?;
+                    kept.push((id,));
+                }
+                // The answer was there at the first look, so the second was begun when the first was over: by itself.
+                Err(_) if !is_joined => {
+                    second?;
                     kept.push((id,));
                 }
                 Err(error) => {

@@ -63,15 +63,13 @@ impl Texts {
 struct Pending {
     rows: usize,
     values: Vec<Value>,
-    /// The values once more, since the driver does not give back what it has sent.
-    spare: Kept,
     /// How many bytes the values take in a packet at most.
     bytes: u64,
 }
 
 impl Pending {
     /// Takes the values of one more row; none if one of them has no form.
-    fn push(&mut self, args: Vec<Arg>, is_mysql: bool, spares: bool) -> Result<()> {
+    fn push(&mut self, args: Vec<Arg>, is_mysql: bool) -> Result<()> {
         // Type, length, and the longest value that has none.
         const MOST_OVERHEAD: u64 = 13 + 3;
         let before = self.values.len();
@@ -80,18 +78,12 @@ impl Pending {
                 Ok(value) => value,
                 Err(error) => {
                     self.values.truncate(before);
-                    self.spare.truncate(before);
                     return Err(error);
                 }
             };
             self.bytes += MOST_OVERHEAD;
             if let Value::Bytes(bytes) = &value {
                 self.bytes += bytes.len() as u64;
-                if spares {
-                    self.spare.push_bytes(bytes);
-                }
-            } else if spares {
-                self.spare.push(value.clone());
             }
             self.values.push(value);
         }
@@ -112,8 +104,6 @@ struct Feed<'a> {
     more: Result<bool>,
     /// The index of that request.
     index: usize,
-    /// Whether rows may be sent many at a time, which may fail for the fault of one.
-    spares: bool,
     /// How many values there were the last time.
     last_values: usize,
     /// What was pulled while the server was at work.
@@ -126,13 +116,11 @@ impl Feed<'_> {
         if let Some(ahead) = self.ahead.take() {
             return ahead;
         }
-        let (values, kept) = (self.last_values, if self.spares { self.last_values } else { 0 });
-        let (values, spare) = (Vec::with_capacity(values), Kept::with_capacity(kept));
-        let mut pending = Pending { values, spare, ..Pending::default() };
+        let mut pending = Pending { values: Vec::with_capacity(self.last_values), ..Pending::default() };
         // What ends the batch, the text or a row that is no value of the server's, is told behind the rows before it.
         while self.goes_on() && pending.rows < self.most_rows && pending.bytes < self.most_bytes {
             let args = std::mem::take(&mut self.request.args);
-            if let Err(error) = pending.push(args, self.is_mysql, self.spares) {
+            if let Err(error) = pending.push(args, self.is_mysql) {
                 self.more = Err(error.with_batch_index(self.index));
                 break;
             }
@@ -210,7 +198,6 @@ impl Session {
             request: first,
             more: Ok(true),
             index,
-            spares: true,
             last_values: 0,
             ahead: None,
         };
@@ -219,8 +206,7 @@ impl Session {
             let pending = feed.pull();
             let rows = pending.rows;
             if rows > FEW_ROWS && is_plain.is_none() {
-                feed.spares = self.is_plain(&mut bulk).await?;
-                is_plain = Some(feed.spares);
+                is_plain = Some(self.is_plain(&mut bulk).await?);
             }
             affected += if is_plain == Some(true) && rows > FEW_ROWS {
                 self.send_pending(&bulk, pending, index, &mut feed).await?
@@ -246,11 +232,13 @@ impl Session {
         let mut affected = 0;
         let is_small = pending.bytes < feed.most_bytes;
         let counts = bulk.cut(&pending, bulk.last_id(&pending, feed));
+        // The driver does not give back what it has sent.
+        let kept = Kept::copy_of(&pending.values);
         let (mut rest, mut done) = (pending.values, 0);
         for count in counts {
             let behind = rest.split_off(count * bulk.row.parameters());
             let values = std::mem::replace(&mut rest, behind);
-            let spare = pending.spare.copies(done);
+            let spare = kept.copies(done);
             done += values.len();
             affected += self.send_rows(bulk, values, spare, is_small, index, feed).await?;
             index += count;
@@ -280,7 +268,8 @@ impl Session {
             let (template, mut take) = (bulk.template.clone(), TakeAll::new(None));
             let mut run = pin!(self.execute_checked(text, values, None, template, bulk.prepared, &mut take));
             let begun = poll_fn(|cx| Poll::Ready(run.as_mut().poll(cx))).await;
-            if feed.ahead.is_none() && feed.goes_on() {
+            let goes_well = !matches!(begun, Poll::Ready(Err(_)));
+            if goes_well && feed.ahead.is_none() && feed.goes_on() {
                 feed.ahead = Some(feed.pull());
             }
             match begun {
