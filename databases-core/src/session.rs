@@ -176,6 +176,10 @@ impl Handle {
         }
         let texts_ended = self.session.lock().texts_ended;
         let turn = self.session.turn.lock().await;
+        // What is left of a dropped stream may end the transaction as well.
+        if self.in_transaction() && self.conn().status() == Status::Busy {
+            self.conn().settle().await;
+        }
         let (mut state, status) = (self.session.lock(), self.conn().status());
         self.check_level(&state)?;
         self.check_status(&mut state, status)?;
