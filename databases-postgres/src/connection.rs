@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use databases_core::backend::{
-    BackendConnection, CopyRows, CopySink, CopyTarget, ExecResult, Flow, NativeConnection, Request, Requests,
-    RowBatches, RowSink, ServerInfo, Status, TransactionCommand,
+    BackendConnection, CopyRows, CopySink, CopyTarget, ExecResult, NativeConnection, Request, Requests, RowBatches,
+    RowSink, ServerInfo, Status, TransactionCommand,
 };
 use databases_core::sql::{Dialect, Verb};
 use databases_core::{Codecs, Effect, Error, ErrorKind, Result};
 use futures_util::TryStreamExt;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, RowStream, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::batch::{NO_ROWS, NoRows, PgBatch};
 use crate::cache::{Prepared, Statements};
 use crate::connect::{Cancel, SharedCancel};
 use crate::copy;
@@ -25,6 +24,7 @@ use crate::encode::{Encoded, MAX_MESSAGE_BYTES, Param};
 use crate::error;
 use crate::session::Session;
 use crate::stream::PgStream;
+use crate::work::Work;
 
 /// How long a dropped statement may take to end by itself before it is cancelled, and the longest pause between cancels.
 const CANCEL_AFTER: Duration = Duration::from_millis(2);
@@ -257,53 +257,6 @@ pub(crate) fn affected(verb: Verb, rows: u64) -> u64 {
     match verb {
         Verb::Insert | Verb::Update | Verb::Delete | Verb::Merge | Verb::Copy => rows,
         _ => 0,
-    }
-}
-
-/// Hands the rows to the sink as they come; the statement is read to its end even if the sink has enough.
-async fn pour(
-    rows: RowStream,
-    prepared: &Prepared,
-    session: &Session,
-    sink: &mut dyn RowSink,
-    given: &mut bool,
-) -> Result<(u64, Result<()>), tokio_postgres::Error> {
-    let mut rows = std::pin::pin!(rows);
-    let mut outcome = Ok(Flow::Continue);
-    while let Some(row) = rows.try_next().await? {
-        if !matches!(outcome, Ok(Flow::Continue)) {
-            continue;
-        }
-        outcome = match PgBatch::of(&prepared.plan, row) {
-            Ok(batch) => sink.batch(batch),
-            Err(NoRows) => return Ok((0, Err(session.give_up(NO_ROWS)))),
-        };
-        *given = true;
-    }
-    if !*given && !prepared.plan.is_empty() {
-        outcome = sink.batch(PgBatch::blank(&prepared.plan, 0));
-    }
-    Ok((rows.rows_affected().unwrap_or(0), outcome.map(drop)))
-}
-
-/// A statement with all that it takes to run it.
-#[derive(Clone, Copy)]
-struct Work<'a> {
-    client: &'a Client,
-    prepared: &'a Prepared,
-    session: &'a Session,
-    encoded: &'a Encoded,
-    wants_rows: bool,
-}
-
-impl Work<'_> {
-    async fn run(self, sink: &mut dyn RowSink, given: &mut bool) -> Result<(u64, Result<()>), tokio_postgres::Error> {
-        if self.wants_rows {
-            let rows = self.client.query_raw(&self.prepared.statement, self.encoded.iter()).await?;
-            return pour(rows, self.prepared, self.session, sink, given).await;
-        }
-        let affected = self.client.execute_raw(&self.prepared.statement, self.encoded.iter()).await?;
-        Ok((affected, Ok(())))
     }
 }
 

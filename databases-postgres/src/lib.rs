@@ -92,6 +92,7 @@ mod tls;
 mod transaction;
 mod types;
 mod walker;
+mod work;
 
 pub use backend::Postgres;
 pub use tokio_postgres;

@@ -1,0 +1,63 @@
+//! A bound statement on its way to the server, and its rows on theirs to the sink.
+
+use databases_core::Result;
+use databases_core::backend::{Flow, RowSink};
+use futures_util::TryStreamExt;
+use tokio_postgres::{Client, RowStream};
+
+use crate::batch::{NO_ROWS, NoRows, PgBatch};
+use crate::cache::Prepared;
+use crate::encode::Encoded;
+use crate::session::Session;
+
+/// A statement with all that it takes to run it.
+#[derive(Clone, Copy)]
+pub(crate) struct Work<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) session: &'a Session,
+    pub(crate) encoded: &'a Encoded,
+    pub(crate) wants_rows: bool,
+}
+
+impl Work<'_> {
+    /// The rows that were affected, and what the sink said; `given` tells whether it has had rows.
+    pub(crate) async fn run(
+        self,
+        sink: &mut dyn RowSink,
+        given: &mut bool,
+    ) -> Result<(u64, Result<()>), tokio_postgres::Error> {
+        if self.wants_rows {
+            let rows = self.client.query_raw(&self.prepared.statement, self.encoded.iter()).await?;
+            return pour(rows, self.prepared, self.session, sink, given).await;
+        }
+        let affected = self.client.execute_raw(&self.prepared.statement, self.encoded.iter()).await?;
+        Ok((affected, Ok(())))
+    }
+}
+
+/// Hands the rows to the sink as they come; the statement is read to its end even if the sink has enough.
+async fn pour(
+    rows: RowStream,
+    prepared: &Prepared,
+    session: &Session,
+    sink: &mut dyn RowSink,
+    given: &mut bool,
+) -> Result<(u64, Result<()>), tokio_postgres::Error> {
+    let mut rows = std::pin::pin!(rows);
+    let mut outcome = Ok(Flow::Continue);
+    while let Some(row) = rows.try_next().await? {
+        if !matches!(outcome, Ok(Flow::Continue)) {
+            continue;
+        }
+        outcome = match PgBatch::of(&prepared.plan, row) {
+            Ok(batch) => sink.batch(batch),
+            Err(NoRows) => return Ok((0, Err(session.give_up(NO_ROWS)))),
+        };
+        *given = true;
+    }
+    if !*given && !prepared.plan.is_empty() {
+        outcome = sink.batch(PgBatch::blank(&prepared.plan, 0));
+    }
+    Ok((rows.rows_affected().unwrap_or(0), outcome.map(drop)))
+}
