@@ -78,8 +78,8 @@ impl Connection {
         E: From<Error>,
         F: AsyncFnOnce(&Transaction) -> Result<T, E> + Clone,
     {
-        let begin = || -> BoxFuture<'_, _> { Box::pin(self.begin_with(options.clone())) };
-        run_closure_with(begin, options.retries, f).await
+        let begin = |options| -> BoxFuture<'_, _> { Box::pin(self.begin_with(options)) };
+        run_closure_with(begin, options, f).await
     }
 
     /// What the server is.

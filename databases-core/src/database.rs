@@ -125,8 +125,8 @@ impl Pool {
         E: From<Error>,
         F: AsyncFnOnce(&Transaction) -> Result<T, E> + Clone,
     {
-        let begin = || -> BoxFuture<'_, _> { Box::pin(self.begin_with(options.clone())) };
-        run_closure_with(begin, options.retries, f).await
+        let begin = |options| -> BoxFuture<'_, _> { Box::pin(self.begin_with(options)) };
+        run_closure_with(begin, options, f).await
     }
 
     /// Takes a connection and starts a `COPY … FROM STDIN` on it; see [`Connection::copy_in`].

@@ -222,7 +222,7 @@ impl TransactionOptions {
         self
     }
 
-    /// SQLite: takes the write lock at the first write.
+    /// SQLite: takes the write lock at the first write. What `transaction_with` runs again takes it at BEGIN.
     #[must_use]
     pub fn deferred(mut self) -> Self {
         self.lock_mode = Some(LockMode::Deferred);
@@ -235,6 +235,14 @@ impl TransactionOptions {
     pub fn retry(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
+    }
+
+    /// What the next attempt is opened with. A deferred transaction that lost to another writer would lose to the next
+    /// one just as well.
+    pub(crate) fn begin_again(&mut self) {
+        if self.lock_mode == Some(LockMode::Deferred) {
+            self.lock_mode = Some(LockMode::Immediate);
+        }
     }
 
     /// The isolation level asked for.

@@ -138,11 +138,11 @@ where
     }
 }
 
-/// Runs clones of `f`, each in a transaction of its own, until one commits, fails for good, or `retries` are used up.
+/// Runs clones of `f`, each in a transaction of its own, until one commits, fails for good, or the retries are used up.
 pub(crate) async fn run_closure_with<'a, T, E, F>(
     // Boxed: with an async closure here the future would not be Send when `f` captures references.
-    begin: impl Fn() -> BoxFuture<'a, Result<Transaction>>,
-    retries: u32,
+    begin: impl Fn(TransactionOptions) -> BoxFuture<'a, Result<Transaction>>,
+    mut options: TransactionOptions,
     f: F,
 ) -> Result<T, E>
 where
@@ -151,8 +151,8 @@ where
 {
     let mut attempt = 0;
     loop {
-        let began = begin().await;
-        let may_retry = attempt < retries;
+        let began = begin(options.clone()).await;
+        let may_retry = attempt < options.retries;
         let outcome = match began {
             Err(error) if may_retry && error.is_retryable() => None,
             Err(error) => Some(Err(error.into())),
@@ -176,6 +176,7 @@ where
             return outcome;
         }
         attempt += 1;
+        options.begin_again();
         tokio::time::sleep(backoff(attempt)).await;
     }
 }

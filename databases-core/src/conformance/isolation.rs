@@ -138,6 +138,33 @@ pub async fn a_transaction_that_lost_a_conflict_runs_again(f: &Fixture) -> Resul
     Ok(())
 }
 
+/// Where somebody writes all the time, one that takes the write lock late would lose every time.
+pub async fn a_deferred_transaction_that_lost_takes_the_lock_at_once(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    let t = f.keyed(&db).await?;
+    db.execute(format!("INSERT INTO {t} (id, n) VALUES (1, 0), (2, 0)"), ()).await?;
+    let update = |id: i64| (format!("UPDATE {t} SET n = n + 1 WHERE id = :id"), params! { id });
+    let attempts = AtomicU32::new(0);
+    let work = async |tx: &crate::Transaction| -> Result<()> {
+        attempts.fetch_add(1, Ordering::Relaxed);
+        tx.fetch_val::<i64>(format!("SELECT n FROM {t} WHERE id = 1"), ()).await?;
+        let (sql, params) = update(2);
+        let _ = tokio::time::timeout(Duration::from_millis(300), db.execute(sql, params)).await;
+        let (sql, params) = update(1);
+        tx.execute(sql, params).await?;
+        Ok(())
+    };
+    let done = db.transaction_with(TransactionOptions::new().deferred().retry(1), &work).await;
+    if !f.capabilities().immediate {
+        fails(done, ErrorKind::Unsupported);
+        return Ok(());
+    }
+    done?;
+    let rows: Vec<(i64,)> = db.fetch_all(format!("SELECT n FROM {t} ORDER BY id"), ()).await?;
+    assert_eq!((attempts.into_inner(), rows), (2, vec![(1,), (1,)]));
+    Ok(())
+}
+
 pub async fn a_conflict_without_retry_is_a_retryable_error(f: &Fixture) -> Result<()> {
     let db = f.pool()?;
     let t = f.keyed(&db).await?;

@@ -184,6 +184,7 @@ macro_rules! conformance {
             isolation::deferrable_is_kept_or_refused [Transactions];
             isolation::immediate_and_deferred_are_kept_or_refused [Transactions];
             isolation::a_transaction_that_lost_a_conflict_runs_again [FullSql, Transactions, TwoConnections];
+            isolation::a_deferred_transaction_that_lost_takes_the_lock_at_once [FullSql, Transactions, TwoConnections];
             isolation::a_conflict_without_retry_is_a_retryable_error [FullSql, Transactions, TwoConnections];
             isolation::an_error_that_is_no_conflict_is_not_retried [FullSql, Transactions];
             isolation::nothing_joined_to_the_end_of_a_transaction_is_kept [FullSql, Transactions, TwoConnections];
