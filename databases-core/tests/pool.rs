@@ -385,7 +385,7 @@ async fn a_server_that_went_away_is_waited_for_with_few_attempts() {
     fake.connect(Connect::Fails(ErrorKind::Connect));
     // Somebody notices.
     assert_eq!(within(pool.execute("SELECT 1", ())).await.unwrap_err().kind(), ErrorKind::Disconnected);
-    let away = Instant::now();
+    let (away, before) = (Instant::now(), fake.attempts_at().len());
     let tasks: Vec<_> = (0..200)
         .map(|_| {
             let pool = pool.clone();
@@ -399,11 +399,11 @@ async fn a_server_that_went_away_is_waited_for_with_few_attempts() {
         within(task).await.unwrap().unwrap();
     }
     assert!(back.elapsed() < secs(1), "{:?}", back.elapsed());
-    let attempts = fake.attempts_at();
-    for second in 1..20 {
+    let attempts = &fake.attempts_at()[before..];
+    for second in 0..20 {
         let (from, to) = (away + secs(second), away + secs(second + 1));
         let count = attempts.iter().filter(|at| **at >= from && **at < to).count();
-        assert!((1..=6).contains(&count), "{count} attempts in second {second}");
+        assert!((1..=5).contains(&count), "{count} attempts in second {second}");
     }
     sound(&fake);
 }
@@ -482,7 +482,7 @@ async fn connect_timeout_covers_password_handshake_and_hook() {
         let before = Instant::now();
         let error = within(pool.acquire()).await.unwrap_err();
         assert_eq!((error.kind(), before.elapsed()), (ErrorKind::ConnectTimeout, secs(3)), "{case}");
-        assert!(error.to_string().contains("connect_timeout, 3 s"), "{error}");
+        assert_eq!(error.to_string(), "connecting to fake.example took longer than connect_timeout, 3 s");
         settle_tasks().await;
         assert_eq!((state(&pool), fake.live()), ([0; 5], 0), "{case}");
         assert_eq!(fake.counts().closes, usize::from(case == "hook"), "{case}");

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use common::{TempDir, connect, connect_to, connector, connector_with, drop_after, on_both, request};
 use databases_core::backend::{Status, TransactionCommand};
-use databases_core::{Effect, ErrorKind, Isolation, PoolOptions, TransactionOptions, params};
-use databases_sqlite::rusqlite;
+use databases_core::{
+    Effect, ErrorKind, Executor, Isolation, Pool, PoolConfig, PoolOptions, TransactionOptions, params,
+};
+use databases_sqlite::{Sqlite, rusqlite};
 
 fn patient(acquire_timeout: Duration) -> PoolOptions {
     let mut options = PoolOptions::default();
@@ -407,6 +409,27 @@ fn others_that_lock_the_file_are_waited_for_and_the_wait_can_be_dropped() {
         begun.await.unwrap().unwrap();
         slow.exec("INSERT INTO t VALUES (1)").await.unwrap();
         slow.commit().await.unwrap();
+    });
+}
+
+#[test]
+fn connect_timeout_covers_the_wait_for_a_file_that_others_have_locked() {
+    on_both(|| async {
+        let dir = TempDir::new();
+        connect(&dir.url("")).await.unwrap().exec("CREATE TABLE t (a)").await.unwrap();
+        let other = rusqlite::Connection::open(dir.file("test.db")).unwrap();
+        other.execute_batch("PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE").unwrap();
+        let url = dir.url("?busy_timeout=60s&connect_timeout=300ms").parse().unwrap();
+        let db = Pool::new(PoolConfig::from_url(&Sqlite, &url, |_| ()).unwrap()).unwrap();
+        let start = Instant::now();
+        let error = db.connect().await.unwrap_err();
+        let file = dir.file("test.db");
+        let says = format!("connecting to {} took longer than connect_timeout, 0.3 s", file.display());
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::ConnectTimeout, says));
+        assert!(start.elapsed() < Duration::from_secs(10));
+        assert_eq!(db.status().size, 0);
+        drop(other);
+        assert_eq!(db.fetch_val::<i64>("SELECT count(*) FROM t", ()).await.unwrap(), 0);
     });
 }
 

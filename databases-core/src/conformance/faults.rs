@@ -166,11 +166,23 @@ pub async fn a_commit_that_is_not_answered_has_an_unknown_outcome(f: &Fixture) -
     insert(&tx, &t, 1).await?;
     proxy.when(At::after(is_commit), Action::Switch(Mode::Hold));
     let started = Instant::now();
-    fails(tx.commit().await, ErrorKind::CommitOutcomeUnknown);
+    let error = fails(tx.commit().await, ErrorKind::CommitOutcomeUnknown);
+    let says = "COMMIT was not answered within statement_timeout, 0.3 s: it may have been done";
+    assert_eq!(error.to_string(), says);
     assert!(started.elapsed() < SOON);
     proxy.set(Mode::Pass);
     recovers(&db).await?;
     assert_eq!(ids(&observer, &t).await?, [1], "it was done");
+
+    let tx = db.begin().await?;
+    insert(&tx, &t, 2).await?;
+    proxy.set(Mode::Hold);
+    let error = fails(tx.rollback().await, ErrorKind::Disconnected);
+    let says = "ROLLBACK was not answered within close_timeout, 0.5 s: the connection is given up";
+    assert_eq!(error.to_string(), says);
+    proxy.set(Mode::Pass);
+    recovers(&db).await?;
+    assert_eq!(ids(&observer, &t).await?, [1], "it was undone");
     Ok(())
 }
 
@@ -234,7 +246,8 @@ pub async fn a_server_that_takes_connections_and_says_nothing_is_not_waited_for(
     for mode in [Mode::Stall, Mode::Blackhole, drip] {
         proxy.set(mode);
         let started = Instant::now();
-        fails(db.connect().await, ErrorKind::ConnectTimeout);
+        let error = fails(db.connect().await, ErrorKind::ConnectTimeout);
+        assert_eq!(error.to_string(), "connecting to 127.0.0.1 took longer than connect_timeout, 0.3 s");
         assert!((limit..SOON / 3).contains(&started.elapsed()), "{mode:?}: {:?}", started.elapsed());
         assert_eq!(db.status().size, 0);
     }

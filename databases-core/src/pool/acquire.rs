@@ -213,7 +213,9 @@ impl Inner {
     ) -> Result<Slot> {
         let place = Place::of(self.clone(), slot.member().key);
         let member = slot.member.take().expect("a slot has its connection until it is dropped");
-        if !stuck && member.is_here() && member.conn.status() != Status::Broken {
+        let broken = member.conn.status() == Status::Broken;
+        self.lock().lost |= broken;
+        if !stuck && member.is_here() && !broken {
             let until = deadline.min(later(self.options().close_timeout));
             let _ = timeout_at(until, member.conn.close()).await;
         }

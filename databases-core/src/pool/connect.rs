@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::slot::{Place, SLACK};
@@ -96,9 +96,8 @@ impl Inner {
     pub(super) async fn open_once(self: &Arc<Self>) -> Result<Opened> {
         let error = match self.open().await {
             Ok(conn) => {
-                let mut state = self.lock();
-                (state.ever_connected, state.away, state.last_connect_error) = (true, false, None);
-                drop(state);
+                self.lock().attempt_worked();
+                self.answered.notify_waiters();
                 let bound = self.config.connector.capabilities().runtime_bound;
                 return Ok((conn, bound.then(Handle::current)));
             }
@@ -117,12 +116,13 @@ impl Inner {
         passes && !self.single && !state.closed
     }
 
-    /// Waits until an attempt may be made: at once unless the server is away, or else one at a time. Nobody holds
-    /// anything meanwhile, so a runtime that is not driven holds up none of the others.
+    /// Waits until an attempt may be made: at once, unless the server is away or a connection was just lost, or else one
+    /// at a time until one works. Nobody holds anything meanwhile, so a runtime that is not driven holds up none of the others.
     async fn turn(&self, wanted: &impl Fn() -> bool) -> bool {
         loop {
+            let answered = self.answered.notified();
             let Err(next) = self.lock().turn(Instant::now()) else { return true };
-            sleep_until(next).await;
+            let _ = timeout_at(next, answered).await;
             if !wanted() || self.is_closed() {
                 return false;
             }
@@ -151,8 +151,9 @@ impl Inner {
             (Err(_), conn) => {
                 self.close_failed(conn).await;
                 let target = self.config.connector.target();
+                let name = if target.address.is_empty() { &target.namespace } else { &target.address };
                 let limit = crate::backend::in_seconds(limit);
-                let message = format!("connecting to {} took longer than connect_timeout, {limit}", target.address);
+                let message = format!("connecting to {name} took longer than connect_timeout, {limit}");
                 Error::new(ErrorKind::ConnectTimeout, message)
             }
         };

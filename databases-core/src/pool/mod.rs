@@ -172,6 +172,8 @@ pub(crate) struct Inner {
     levels: AtomicU64,
     /// Woken whenever a connection is gone, for `close`.
     gone: Notify,
+    /// Woken whenever a connection was opened, for attempts that wait for their turn.
+    answered: Notify,
     /// Tells the task that looks after idle connections when the pool is closed, and by its drop when it is gone.
     over: watch::Sender<()>,
 }
@@ -202,6 +204,7 @@ impl Inner {
             resting: AtomicUsize::new(0),
             levels: AtomicU64::new(0),
             gone: Notify::new(),
+            answered: Notify::new(),
             over: watch::Sender::default(),
         }))
     }

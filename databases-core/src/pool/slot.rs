@@ -111,6 +111,7 @@ impl Inner {
         let expired = !self.single && member.expires.is_some_and(|at| at <= now);
         if status == Status::Broken {
             self.losses.fetch_add(1, Relaxed);
+            self.lock().lost = true;
         }
         if status == Status::Broken || expired || (discard && !self.single) {
             return self.retire(member);

@@ -126,7 +126,9 @@ pub(super) struct State {
     pub(super) last_connect_error: Option<String>,
     /// The last attempt has found that the server is away for now.
     pub(super) away: bool,
-    /// While the server is away, no attempt is made before this.
+    /// A connection was lost since the last one was opened: the server may be away.
+    pub(super) lost: bool,
+    /// While the server is or may be away, no attempt is made before this.
     next_attempt: Option<Instant>,
     /// Connections that several use, the oldest first.
     pub(super) lanes: Vec<Lane>,
@@ -215,12 +217,18 @@ impl State {
     /// Whether an attempt to connect may be made now: while a server is away, only one at a time may.
     pub(super) fn turn(&mut self, now: Instant) -> Result<(), Instant> {
         match self.next_attempt {
-            Some(at) if self.away && now < at => Err(at),
+            Some(at) if (self.away || self.lost) && now < at => Err(at),
             _ => {
                 self.next_attempt = Some(next_attempt(now));
                 Ok(())
             }
         }
+    }
+
+    /// The server has answered: attempts need not wait for each other.
+    pub(super) fn attempt_worked(&mut self) {
+        (self.ever_connected, self.away, self.lost) = (true, false, false);
+        (self.last_connect_error, self.next_attempt) = (None, None);
     }
 
     /// Remembers why no connection was opened, and whether the server is `away` for now.

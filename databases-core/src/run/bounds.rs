@@ -85,9 +85,9 @@ impl<'a> Bounds<'a> {
         // The unfinished future is dropped before the connection is asked to settle.
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
-            Err(_) if self.waiting.load(Relaxed) => Err(not_begun(limit)),
+            Err(_) if self.waiting.load(Relaxed) => Err(not_begun(&named(self.inner, limit))),
             Err(_) if self.is_alone() => Err(stopped(self.inner, self.conn, limit).await),
-            Err(_) => Err(not_stopped(limit)),
+            Err(_) => Err(not_stopped(&named(self.inner, limit))),
         }
     }
 
@@ -140,24 +140,27 @@ fn record<T>(span: &tracing::Span, result: &Result<T>) {
     }
 }
 
-fn not_begun(limit: Duration) -> Error {
-    let limit = crate::backend::in_seconds(limit);
-    let message = format!("the statements before it on its connection took longer than its timeout, {limit}");
+/// The deadline by the name under which it was set.
+fn named(inner: &Inner, limit: Duration) -> String {
+    let is_default = inner.options().statement_timeout == Some(limit);
+    let name = if is_default { "statement_timeout" } else { "its timeout" };
+    format!("{name}, {}", crate::backend::in_seconds(limit))
+}
+
+fn not_begun(limit: &str) -> Error {
+    let message = format!("the statements before it on its connection took longer than {limit}");
     Error::new(ErrorKind::StatementTimeout, message).with_effect(Effect::NotSent)
 }
 
 /// What would stop it could hit the others that are under way.
-fn not_stopped(limit: Duration) -> Error {
-    let limit = crate::backend::in_seconds(limit);
-    let message =
-        format!("the statement ran longer than its timeout, {limit}; others use its connection, so it was not stopped");
+fn not_stopped(limit: &str) -> Error {
+    let message = format!("the statement ran longer than {limit}; others use its connection, so it was not stopped");
     Error::new(ErrorKind::StatementTimeout, message)
 }
 
 /// Stops what is under way on `conn`, which took longer than `limit`.
 pub(crate) async fn stopped(inner: &Inner, conn: &dyn BackendConnection, limit: Duration) -> Error {
     let _ = tokio::time::timeout(inner.options().close_timeout, conn.settle()).await;
-    let limit = crate::backend::in_seconds(limit);
-    let message = format!("the statement ran longer than its timeout, {limit}, and was stopped");
+    let message = format!("the statement ran longer than {}, and was stopped", named(inner, limit));
     Error::new(ErrorKind::StatementTimeout, message)
 }
