@@ -276,6 +276,32 @@ pub async fn a_slow_network_changes_nothing(f: &Fixture) -> Result<()> {
     Ok(())
 }
 
+pub async fn a_result_that_drips_is_not_waited_for_beyond_the_statement_timeout(f: &Fixture) -> Result<()> {
+    let limits = |options: &mut PoolOptions| {
+        (options.close_timeout, options.connect_timeout) = (Duration::from_millis(300), Duration::from_millis(500));
+        options.acquire_timeout = SOON;
+    };
+    let Some((proxy, db)) = behind_proxy(f, limits).await? else { return Ok(()) };
+    let limit = Duration::from_millis(300);
+    let rows = || sql("SELECT 'some text' AS a UNION ALL SELECT 'more text'").timeout(limit);
+    let read = async || db.fetch_all::<(String,)>(rows(), ()).await;
+    assert_eq!(read().await?.len(), 2, "it is prepared, so what drips is its result");
+    let drip = Mode::Drip { bytes: 1, every: Duration::from_millis(100) };
+    proxy.when(At::before(|message| message.direction == Direction::Down), Action::Switch(drip));
+    let started = Instant::now();
+    fails(read().await, ErrorKind::StatementTimeout);
+    // Something came all the time, and put nothing off.
+    assert!((limit..SOON / 3).contains(&started.elapsed()), "{:?}", started.elapsed());
+    assert!(proxy.has_fired());
+    while db.status().in_use > 0 || db.status().size > 0 {
+        assert!(started.elapsed() < SOON / 2, "the place comes back: {:?}", db.status());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    proxy.set(Mode::Pass);
+    assert_eq!(read().await?.len(), 2);
+    recovers(&db).await
+}
+
 pub async fn a_connection_that_was_closed_while_idle_is_replaced_unseen(f: &Fixture) -> Result<()> {
     let three = |options: &mut PoolOptions| options.max_connections = Some(3);
     let Some((proxy, db)) = behind_proxy(f, three).await? else { return Ok(()) };

@@ -281,6 +281,7 @@ cancel::a_dropped_connect_leaves_nothing_behind [FullSql, OneThread];
             faults::a_stalled_network_costs_a_statement_its_timeout_and_no_more [FullSql];
             faults::a_server_that_takes_connections_and_says_nothing_is_not_waited_for [FullSql];
             faults::a_slow_network_changes_nothing [FullSql];
+            faults::a_result_that_drips_is_not_waited_for_beyond_the_statement_timeout [FullSql];
             faults::a_connection_that_was_closed_while_idle_is_replaced_unseen [FullSql];
             faults::a_prepared_statement_costs_one_round_trip [FullSql];
             query_builder::built_statements_run_on_every_backend [FullSql];
