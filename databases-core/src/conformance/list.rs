@@ -214,6 +214,7 @@ macro_rules! conformance {
             pool::a_closed_pool_refuses_and_waits_for_what_is_in_use [];
             pool::close_gives_up_after_its_timeout_and_says_so [];
             pool::one_pool_serves_several_runtimes_one_after_another [];
+            pool::a_runtime_that_is_shut_down_at_work_leaves_nothing_behind [FullSql, TwoConnections];
             pool::min_connections_are_opened_in_the_background [FullSql, TwoConnections];
             pool::limits_that_contradict_each_other_are_errors [];
             pool::the_server_says_what_it_is [];

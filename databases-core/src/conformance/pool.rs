@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
+use super::cancel::{at_server, eventually};
+use super::transactions::{ids, insert};
 use super::{Fixture, fails, runtime};
 use crate::database::Pool;
 use crate::error::{ErrorKind, Result};
@@ -171,6 +175,93 @@ pub async fn one_pool_serves_several_runtimes_one_after_another(f: &Fixture) -> 
     }
     assert_eq!(db.fetch_val::<i64>(format!("SELECT count(*) FROM {t}"), ()).await?, 3);
     Ok(())
+}
+
+/// A runtime is shut down with an open transaction, a running statement, a caller who waits, and a connection that
+/// somebody elsewhere holds.
+pub async fn a_runtime_that_is_shut_down_at_work_leaves_nothing_behind(f: &Fixture) -> Result<()> {
+    let observer = f.pool_with(|options| options.max_connections = Some(1))?;
+    let t = f.notes(&observer).await?;
+    for in_background in [false, true] {
+        shut_down_at_work(f, &observer, &t, in_background).await?;
+    }
+    Ok(())
+}
+
+async fn shut_down_at_work(f: &Fixture, observer: &Pool, t: &str, in_background: bool) -> Result<()> {
+    let proxy = f.proxy().await?;
+    let url = proxy.as_ref().map_or_else(|| Ok(f.url().clone()), |proxy| proxy.url(f.url()))?;
+    let db = f.pool_config(&url, |options| options.max_connections = Some(3), |_| {})?;
+    let (started, start) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let thread = tokio::task::spawn_blocking(move || {
+        let other = runtime();
+        let _ = started.send(other.handle().clone());
+        let _ = other.block_on(stopped);
+        let began = Instant::now();
+        if in_background {
+            other.shutdown_background()
+        } else {
+            drop(other)
+        }
+        began.elapsed()
+    });
+    let other = start.await.expect("the thread runs");
+
+    let (begun, is_begun) = oneshot::channel();
+    let (db2, t2) = (db.clone(), t.to_owned());
+    let transaction = other.spawn(async move {
+        let tx = db2.begin().await?;
+        insert(&tx, &t2, 1).await?;
+        let _ = begun.send(());
+        std::future::pending::<()>().await;
+        tx.commit().await
+    });
+    is_begun.await.expect("the transaction writes");
+    let (db2, slow) = (db.clone(), f.slow("1", 1.0));
+    let statement = other.spawn(async move { db2.fetch_val::<i64>(slow, ()).await });
+    let db2 = db.clone();
+    let held = other.spawn(async move { db2.acquire().await }).await.expect("no panic")?;
+    let (db2, db3) = (db.clone(), db.clone());
+    let waiter = other.spawn(async move { db2.acquire().await.map(drop) });
+    let waiter_here = tokio::spawn(async move { db3.fetch_val::<i64>("SELECT 5", ()).await });
+    eventually("all is under way", async || {
+        let status = db.status();
+        Ok(if (status.in_use, status.waiting) == (3, 2) { Ok(()) } else { Err(format!("{status:?}")) })
+    })
+    .await?;
+
+    stop.send(()).expect("the thread waits for it");
+    let took = thread.await.expect("no panic");
+    assert!(took < Duration::from_secs(10), "{took:?} to shut down, in the background: {in_background}");
+    for gone in [transaction.await.err(), statement.await.err(), waiter.await.err()] {
+        assert!(gone.is_some_and(|gone| gone.is_cancelled()), "it went with its runtime");
+    }
+    let limit = Duration::from_secs(10);
+    let served = tokio::time::timeout(limit, waiter_here).await.expect("who waits elsewhere is served");
+    assert_eq!(served.expect("no panic")?, 5);
+    let outcome = tokio::time::timeout(limit, held.fetch_val::<i64>("SELECT 6", ())).await.expect("no hang");
+    if f.capabilities().runtime_bound {
+        fails(outcome, ErrorKind::Disconnected);
+    } else {
+        assert_eq!(outcome?, 6);
+    }
+    drop(held);
+    let (one, two, three) = (db.acquire().await?, db.acquire().await?, db.acquire().await?);
+    for conn in [one, two, three] {
+        insert(&conn, t, 2).await?;
+    }
+    assert_eq!(ids(observer, t).await?, [2, 2, 2]);
+    observer.execute(format!("DELETE FROM {t}"), ()).await?;
+    db.close().await?;
+    let Some(proxy) = proxy else { return Ok(()) };
+    eventually("no session is left at the server", async || {
+        let (busy, open) = at_server(f.kind(), observer, &proxy.ports()).await?;
+        let sockets = proxy.connections();
+        let found = format!("{busy} at work, {open} sessions, {sockets} sockets");
+        Ok(if (busy, open, sockets) == (0, 0, 0) { Ok(()) } else { Err(found) })
+    })
+    .await
 }
 
 pub async fn min_connections_are_opened_in_the_background(f: &Fixture) -> Result<()> {

@@ -79,7 +79,7 @@ impl Bench<'_> {
             return timeout(SOON, lock).await.unwrap_or_else(|_| panic!("{place}: (d) locked"))?.rollback().await;
         };
         eventually(&format!("{place}: (d) nothing of ours is left at the server"), async || {
-            let (busy, open) = self.at_server(observer, &proxy.ports()).await?;
+            let (busy, open) = at_server(self.f.kind(), observer, &proxy.ports()).await?;
             let rests = busy == 0 && open <= 1 && proxy.connections() <= 1;
             let found = || format!("{busy} at work, {open} sessions, {} sockets", proxy.connections());
             Ok(if rests { Ok(()) } else { Err(found()) })
@@ -88,36 +88,36 @@ impl Bench<'_> {
         proxy.forget_closed();
         Ok(())
     }
+}
 
-    /// How many sessions from `ports` work, wait, are in a transaction or hold locks, and how many there are.
-    async fn at_server(&self, observer: &Pool, ports: &[u16]) -> Result<(i64, i64)> {
-        if ports.is_empty() {
-            return Ok((0, 0));
-        }
-        let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>();
-        let ask = match self.f.kind() {
-            DialectKind::Postgres => {
-                let ports = ports.join(", ");
-                format!(
-                    "WITH ours AS (SELECT pid, state FROM pg_stat_activity WHERE client_port IN ({ports})) \
-                     SELECT (SELECT count(*) FROM ours WHERE state IS DISTINCT FROM 'idle') \
-                          + (SELECT count(*) FROM pg_locks JOIN ours USING (pid)), (SELECT count(*) FROM ours)"
-                )
-            }
-            _ => {
-                let ports = ports.join("', '");
-                let ours = format!("SUBSTRING_INDEX(p.host, ':', -1) IN ('{ports}')");
-                format!(
-                    "SELECT (SELECT count(*) FROM information_schema.processlist p WHERE {ours} AND p.command <> 'Sleep') \
-                          + (SELECT count(*) FROM information_schema.innodb_trx t \
-                             JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE {ours}), \
-                            (SELECT count(*) FROM information_schema.processlist p WHERE {ours})"
-                )
-            }
-        };
-        // Written anew for each set of ports, so not worth keeping.
-        observer.fetch_one::<(i64, i64)>(crate::query::sql(ask).prepared(false), ()).await
+/// How many sessions from `ports` work, wait, are in a transaction or hold locks, and how many there are.
+pub(in crate::conformance) async fn at_server(kind: DialectKind, observer: &Pool, ports: &[u16]) -> Result<(i64, i64)> {
+    if ports.is_empty() {
+        return Ok((0, 0));
     }
+    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>();
+    let ask = match kind {
+        DialectKind::Postgres => {
+            let ports = ports.join(", ");
+            format!(
+                "WITH ours AS (SELECT pid, state FROM pg_stat_activity WHERE client_port IN ({ports})) \
+                 SELECT (SELECT count(*) FROM ours WHERE state IS DISTINCT FROM 'idle') \
+                      + (SELECT count(*) FROM pg_locks JOIN ours USING (pid)), (SELECT count(*) FROM ours)"
+            )
+        }
+        _ => {
+            let ports = ports.join("', '");
+            let ours = format!("SUBSTRING_INDEX(p.host, ':', -1) IN ('{ports}')");
+            format!(
+                "SELECT (SELECT count(*) FROM information_schema.processlist p WHERE {ours} AND p.command <> 'Sleep') \
+                      + (SELECT count(*) FROM information_schema.innodb_trx t \
+                         JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE {ours}), \
+                        (SELECT count(*) FROM information_schema.processlist p WHERE {ours})"
+            )
+        }
+    };
+    // Written anew for each set of ports, so not worth keeping.
+    observer.fetch_one::<(i64, i64)>(crate::query::sql(ask).prepared(false), ()).await
 }
 
 /// How many statements the session has prepared at the server; on SQLite the driver's cache bounds them.
@@ -139,7 +139,7 @@ async fn prepared_statements(kind: DialectKind, conn: &Connection) -> Result<Opt
 }
 
 /// Asks until the answer is that all is well; panics with the last complaint.
-pub(super) async fn eventually(
+pub(in crate::conformance) async fn eventually(
     what: &str,
     mut ask: impl AsyncFnMut() -> Result<std::result::Result<(), String>>,
 ) -> Result<()> {

@@ -28,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+pub(super) use checks::{at_server, eventually};
 use gate::Gated;
 
 use super::Fixture;
