@@ -252,7 +252,7 @@ cancel::a_dropped_connect_leaves_nothing_behind [FullSql, OneThread];
             cancel::a_dropped_copy_of_rows_is_done_for_all_or_none [FullSql, Copies, OneThread];
             cancel::a_dropped_copy_of_bytes_leaves_nothing_behind [FullSql, Copies, OneThread];
             cancel::a_dropped_wait_for_a_lock_leaves_nothing_behind [FullSql, OneThread];
-            cancel::a_call_dropped_with_force_rollback_leaves_the_connection_usable [FullSql, Savepoints, OneThread];
+            cancel::a_call_dropped_with_force_rollback_leaves_the_connection_usable_or_missed [FullSql, Savepoints, OneThread];
             cancel::a_dropped_begin_leaves_nothing_open [FullSql, Transactions, OneThread];
             cancel::a_dropped_commit_has_committed_or_rolled_back [FullSql, Transactions, OneThread];
             cancel::a_dropped_rollback_rolls_back [FullSql, Transactions, OneThread];
