@@ -15,6 +15,8 @@ pub(crate) struct Plan {
     columns: Arc<Columns>,
     readers: Box<[Reader]>,
     changes: Changes,
+    /// Whether the guard packs the rows.
+    packs: bool,
 }
 
 #[derive(Debug)]
@@ -24,7 +26,7 @@ struct Reader {
 }
 
 impl Plan {
-    pub(crate) fn of(statement: &Statement, codecs: &Codecs, changes: Changes) -> Arc<Self> {
+    pub(crate) fn of(statement: &Statement, codecs: &Codecs, changes: Changes, packs: bool) -> Arc<Self> {
         let columns = statement.columns();
         let named = columns.iter().map(|column| Column::new(column.name(), sql_name(column.type_()).into_owned()));
         let named = Columns::new(named.collect());
@@ -33,7 +35,7 @@ impl Plan {
             type_name: named.type_name_ref().clone(),
         };
         let readers = columns.iter().zip(&named).map(reader).collect();
-        Arc::new(Self { columns: Arc::new(named), readers, changes })
+        Arc::new(Self { columns: Arc::new(named), readers, changes, packs })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -72,7 +74,7 @@ impl PgBatch {
         Arc::new(Self { plan: plan.clone(), bytes: Bytes::Copied(Box::default()), cells: Vec::new(), rows })
     }
 
-    /// The rows that the guard has packed into what the driver takes for one.
+    /// The rows that the guard has packed into what the driver takes for one, or that one if it packs none.
     ///
     /// # Errors
     ///
@@ -82,9 +84,14 @@ impl PgBatch {
         if columns == 0 {
             return Ok(Self::blank(plan, 1));
         }
+        if !plan.packs {
+            let (bytes, cells) = as_it_is(&row).ok_or(NoRows)?;
+            return Ok(Arc::new(Self { plan: plan.clone(), bytes: Bytes::Copied(bytes), cells, rows: 1 }));
+        }
         let packed = packed(&row);
-        // Behind them are the NULLs of the other columns.
-        if row.raw_size_bytes() != packed.len() + 4 * columns {
+        // Behind them are the NULLs of the other columns; most of the time the size alone tells.
+        let is_null = |column| matches!(row.try_get(column), Ok(None::<Raw<'_>>));
+        if row.raw_size_bytes() != packed.len() + 4 * columns && !(1..columns).all(is_null) {
             return Err(NoRows);
         }
         let cells = unpack(packed, columns).ok_or(NoRows)?;
@@ -117,10 +124,20 @@ fn packed(row: &Row) -> &[u8] {
     row.try_get::<_, Raw<'_>>(0).map_or(&[], |raw| raw.0)
 }
 
-/// Whether what was packed is one row of one boolean, which is true.
-pub(crate) fn is_true(row: &Row) -> bool {
-    let packed = packed(row);
-    matches!(unpack(packed, 1).as_deref(), Some([cell]) if cell.of(packed) == Some(&[1]))
+/// The cells of a row that is not packed; `None` if they are too long.
+fn as_it_is(row: &Row) -> Option<(Box<[u8]>, Vec<Cell>)> {
+    let mut bytes = Vec::with_capacity(row.raw_size_bytes());
+    let cell = |column| match row.try_get::<_, Option<Raw<'_>>>(column).ok()? {
+        Some(Raw(cell)) => Cell::push(cell, &mut bytes),
+        None => Some(Cell::NULL),
+    };
+    let cells = (0..row.len()).map(cell).collect::<Option<_>>()?;
+    Some((bytes.into(), cells))
+}
+
+/// Whether what came is one row whose first column is a boolean, which is true.
+pub(crate) fn is_true(plan: &Arc<Plan>, row: Row) -> bool {
+    PgBatch::of(plan, row).is_ok_and(|batch| batch.rows == 1 && matches!(batch.bytes(0, 0), Ok(Some([1]))))
 }
 
 /// The bytes of a cell, of whatever type; none for NULL.

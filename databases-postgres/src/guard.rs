@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use crate::formats::{Formats, Rewriter};
 use crate::login::refused;
 pub(crate) use crate::login::{Limits, Refused};
+use crate::naming::Naming;
 use crate::pack::{Packed, Packer, Watcher};
 use crate::walker::{Walker, check_len};
 
@@ -47,6 +48,8 @@ pub(crate) struct GuardState {
     standard_strings: AtomicBool,
     refused: OnceLock<Refused>,
     server_version: Mutex<String>,
+    /// What the driver calls the statements that it prepares.
+    pub(crate) naming: Naming,
     /// Statements with columns in text.
     pub(crate) formats: Formats,
     /// Statements whose rows come packed.
@@ -70,6 +73,7 @@ impl GuardState {
             standard_strings: AtomicBool::new(true),
             refused: OnceLock::new(),
             server_version: Mutex::new(String::new()),
+            naming: Naming::default(),
             formats: Formats::default(),
             packed: Packed::default(),
             changed: Notify::new(),
@@ -218,7 +222,11 @@ impl Watch {
                     // Behind the name of the portal.
                     *packs |= body.split(|&byte| byte == 0).nth(1).is_some_and(|name| state.packed.contains(name));
                 }
-                b'P' | b'E' => *work = true,
+                b'P' => {
+                    *work = true;
+                    state.naming.parsed(body);
+                }
+                b'E' => *work = true,
                 // The server ignores Sync while it waits for COPY data.
                 b'S' if !state.is_copying_in() => {
                     let group = match (*packs, *work) {

@@ -335,7 +335,7 @@ impl AsyncRead for Parts {
 /// What the driver is given of `server` after `client` was written, reading `room` bytes at a time.
 fn given(packed: &[&str], client: &[u8], server: &[u8], part: usize, room: usize) -> io::Result<Vec<u8>> {
     let state = GuardState::new();
-    packed.iter().for_each(|name| state.packed.insert(name));
+    packed.iter().for_each(|name| assert!(state.packed.insert(name)));
     let parts = server.chunks(part).map(<[u8]>::to_vec).collect();
     let mut guard = Guard::new(Parts(parts), state, LIMITS);
     guard.watch.wrote(&startup())?;

@@ -79,12 +79,15 @@ mod formats;
 mod guard;
 mod login;
 mod many;
+mod naming;
 mod opening;
 mod options;
 mod pack;
 mod preload;
 mod prepare;
 mod ready;
+#[cfg(test)]
+mod rows_as_they_are;
 mod session;
 mod stream;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]

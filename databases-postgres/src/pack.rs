@@ -23,10 +23,11 @@ use tokio::io::{AsyncRead, ReadBuf};
 pub(crate) struct Packed(Mutex<BTreeSet<u64>>);
 
 impl Packed {
-    pub(crate) fn insert(&self, statement: &str) {
-        if let Some(number) = number(statement.as_bytes()) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
-        }
+    /// From here on the rows of the statement come packed; `false` if its name is of another form, and they come as they are.
+    pub(crate) fn insert(&self, statement: &str) -> bool {
+        number(statement.as_bytes())
+            .map(|number| self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(number))
+            .is_some()
     }
 
     /// Forgets a statement that was closed.
@@ -267,7 +268,14 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    const NULL: Self = Self { start: 0, len: u32::MAX };
+    pub(crate) const NULL: Self = Self { start: 0, len: u32::MAX };
+
+    /// Appends a cell to the bytes; `None` if there are too many.
+    pub(crate) fn push(cell: &[u8], bytes: &mut Vec<u8>) -> Option<Self> {
+        let start = u32::try_from(bytes.len()).ok()?;
+        bytes.extend_from_slice(cell);
+        Some(Self { start, len: u32::try_from(cell.len()).ok()? })
+    }
 
     /// `None` for NULL.
     pub(crate) fn of(self, bytes: &[u8]) -> Option<&[u8]> {

@@ -278,18 +278,20 @@ impl PgConnection {
             } else {
                 None
             };
-            let result = if let Some(client) = &alone {
+            let naming = &session.guard.naming;
+            let (result, name) = if let Some(client) = &alone {
                 let client = client.as_ref().ok_or_else(|| session.gone())?;
-                parse_behind_savepoint(client, &sql, &types, recovery).await
+                naming.of(&sql, parse_behind_savepoint(client, &sql, &types, recovery)).await
             } else {
                 let client = client.read_owned().await;
                 let client = client.as_ref().ok_or_else(|| session.gone())?;
-                client.prepare_typed(&sql, &types).await
+                naming.of(&sql, client.prepare_typed(&sql, &types)).await
             };
             match result {
                 Ok(statement) => {
+                    let changes = Changes::telling(&changed);
                     let prepared =
-                        Prepared::new(statement, &types, &codecs, &session.guard, Changes::telling(&changed))?;
+                        Prepared::new(statement, name.as_deref(), &types, &codecs, &session.guard, changes)?;
                     if let Some(statements) = statements {
                         statements.insert(key(&sql, &types), Entry::Ready(prepared.clone()));
                     }

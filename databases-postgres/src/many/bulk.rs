@@ -206,7 +206,7 @@ impl<'a> Bulk<'a> {
         let mark = if std::mem::replace(&mut self.marked, true) { MARK_AGAIN } else { MARK };
         let marked = sent(client.batch_execute(mark)).await;
         let plain = match &look {
-            Some(look) => Some(sent(table::is_plain(&client, &look.statement, row.table())).await),
+            Some(look) => Some(sent(table::is_plain(&client, look, row.table())).await),
             None => None,
         };
         let mut inserts = Vec::with_capacity(statements.len());

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use tokio_postgres::Client;
 
 use crate::batch::is_true;
+use crate::cache::Prepared;
 
 /// Whether rows may be inserted into the table named by `$1` many at a time: a table or its partitions, without
 ///
@@ -63,9 +64,9 @@ impl TableState {
 /// Looks at `table`, with [`IS_PLAIN`] as it was prepared.
 pub(super) async fn is_plain(
     client: &Client,
-    look: &tokio_postgres::Statement,
+    look: &Prepared,
     table: &str,
 ) -> Result<bool, tokio_postgres::Error> {
-    let row = client.query_one(look, &[&table]).await?;
-    Ok(is_true(&row))
+    let row = client.query_one(&look.statement, &[&table]).await?;
+    Ok(is_true(&look.plan, row))
 }
