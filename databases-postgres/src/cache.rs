@@ -50,7 +50,8 @@ impl Prepared {
         let params: Box<[_]> = statement.params().iter().map(|ty| Param::new(ty, codecs)).collect();
         let has_text = params.iter().any(Param::is_text);
         // The unit tests of this crate run the conformance suite on rows as they are.
-        let packs = !cfg!(test) && !statement.columns().is_empty() && name.is_some_and(|name| guard.packed.insert(name));
+        let packs =
+            !cfg!(test) && !statement.columns().is_empty() && name.is_some_and(|name| guard.packed.insert(name));
         let plan = Plan::of(&statement, codecs, changes, packs);
         if plan.in_text().any(|text| text) {
             let unnamed = || Error::new(ErrorKind::Internal, "the driver's name of its statement was not seen");
@@ -94,6 +95,8 @@ impl Prepared {
 pub(crate) enum Entry {
     /// It is prepared.
     Ready(Arc<Prepared>),
+    /// It has run once, unprepared.
+    Ran,
     /// The server wants to be told more types than these.
     NeedsTypes,
     /// These types do not fit: the values must go as text.

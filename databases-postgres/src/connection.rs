@@ -188,7 +188,7 @@ impl PgConnection {
     }
 
     /// Turns the error of a statement into ours.
-    async fn fail(&self, error: tokio_postgres::Error, request: &Request) -> Error {
+    pub(crate) async fn fail(&self, error: tokio_postgres::Error, request: &Request) -> Error {
         let may_be_done = error::may_follow_commit(&error, request.template.class());
         let error = self.session.fail(error, Some(&request.sql)).await;
         if may_be_done && self.session.outside_transaction() { error.with_effect(Effect::Unknown) } else { error }
@@ -241,7 +241,7 @@ async fn run_all(client: &Client, sql: &str, done: &mut usize) -> Result<(), tok
 }
 
 /// What can be told before anything is sent.
-fn check(request: &Request) -> Result<()> {
+pub(crate) fn check(request: &Request) -> Result<()> {
     if request.sql.len() > MAX_MESSAGE_BYTES {
         return Err(Error::new(ErrorKind::LimitExceeded, "the statement is longer than 1 GiB"));
     }
@@ -276,6 +276,7 @@ impl BackendConnection for PgConnection {
         loop {
             let (prepared, encoded) = match self.bind_at_once(&request) {
                 Some(bound) => bound,
+                None if self.runs_unprepared(&request) => return Box::pin(self.run_unprepared(&request)).await,
                 None => Box::pin(self.bind(&request)).await?,
             };
             let client = match self.client.try_read() {

@@ -38,8 +38,8 @@ impl PgConnection {
         let known = if keep { self.statements.get(sql) } else { None };
         let first = match known {
             Some(Entry::Ready(prepared)) => return self.suit(sql, args, keep, prepared).await,
-            Some(_) => None,
-            None => match self.parse(sql, Vec::new(), keep, !args.is_empty()).await {
+            Some(Entry::NeedsTypes | Entry::Refused) => None,
+            Some(Entry::Ran) | None => match self.parse(sql, Vec::new(), keep, !args.is_empty()).await {
                 Ok(prepared) => return self.suit(sql, args, keep, prepared).await,
                 Err(error) if !args.is_empty() && is_about_types(&error) => Some(error),
                 Err(error) => return Err(error),
@@ -290,8 +290,7 @@ impl PgConnection {
             match result {
                 Ok(statement) => {
                     let changes = Changes::telling(&changed);
-                    let prepared =
-                        Prepared::new(statement, name.as_deref(), &types, &codecs, &session.guard, changes)?;
+                    let prepared = Prepared::new(statement, name.as_deref(), &types, &codecs, &session.guard, changes)?;
                     if let Some(statements) = statements {
                         statements.insert(key(&sql, &types), Entry::Ready(prepared.clone()));
                     }

@@ -1,12 +1,13 @@
 //! A bound statement on its way to the server, and its rows on theirs to the sink.
 
-use databases_core::Result;
-use databases_core::backend::{Flow, RowSink};
+use databases_core::backend::{Flow, Request, RowSink};
+use databases_core::{ExecResult, Result};
 use futures_util::TryStreamExt;
 use tokio_postgres::{Client, RowStream};
 
 use crate::batch::{NO_ROWS, NoRows, PgBatch};
-use crate::cache::Prepared;
+use crate::cache::{Entry, Prepared};
+use crate::connection::{PgConnection, affected, check};
 use crate::encode::Encoded;
 use crate::session::Session;
 
@@ -60,4 +61,32 @@ async fn pour(
         outcome = sink.batch(PgBatch::blank(&prepared.plan, 0));
     }
     Ok((rows.rows_affected().unwrap_or(0), outcome.map(drop)))
+}
+
+impl PgConnection {
+    /// Whether nothing has to be asked about a statement and nothing known of it yet: it has no parameters, and nobody wants rows.
+    pub(crate) fn runs_unprepared(&self, request: &Request) -> bool {
+        let is_new = || !request.prepared || self.statements.get(&request.sql).is_none();
+        !request.wants_rows && request.args.is_empty() && is_new()
+    }
+
+    /// Runs such a statement in one round trip. The next time it is prepared, unless that is not wanted.
+    pub(crate) async fn run_unprepared(&self, request: &Request) -> Result<ExecResult> {
+        check(request)?;
+        let client = self.client().await?;
+        let mut op = self.session.op();
+        op.sending();
+        let result = match self.in_transaction(&client, client.execute_typed(&request.sql, &[])).await {
+            Ok(Ok(rows)) => {
+                if request.prepared {
+                    self.statements.insert(request.sql.clone(), Entry::Ran);
+                }
+                Ok(ExecResult::new(affected(request.template.verb(), rows), None))
+            }
+            Ok(Err(error)) => Err(self.fail(error, request).await),
+            Err(error) => Err(error),
+        };
+        op.finish();
+        result
+    }
 }

@@ -63,6 +63,51 @@ async fn a_warm_statement_is_one_round_trip_and_one_sync() {
 }
 
 #[tokio::test]
+async fn a_first_statement_without_parameters_whose_rows_nobody_wants_is_one_round_trip() {
+    let Some((url, proxy, db)) = behind_proxy(|_| {}).await else { return };
+    let observer = table(&url, "pgo_first").await;
+    db.connect().await.unwrap();
+    let insert = "INSERT INTO pgo_first SELECT generate_series(1, 3)";
+    let kept = async |most: usize| {
+        let _ = proxy.take_traffic();
+        assert_eq!(db.execute(insert, ()).await.unwrap().rows_affected(), 3);
+        let traffic = proxy.take_traffic();
+        let trips = syncs(&traffic);
+        assert_eq!(trips, (most, most));
+        traffic.count(Direction::Up, b'P')
+    };
+    assert_eq!(kept(1).await, 1);
+    // A text that comes again is worth preparing.
+    assert_eq!(kept(2).await, 1);
+    assert_eq!(kept(1).await, 0);
+    let _ = proxy.take_traffic();
+    for _ in 0..3 {
+        db.execute(sql(insert).prepared(false), ()).await.unwrap();
+    }
+    assert_eq!(syncs(&proxy.take_traffic()), (3, 3));
+    // Its rows, if it has some, are thrown away; one that is wanted is another matter.
+    let returning = "INSERT INTO pgo_first VALUES (7), (8) RETURNING id, 'x'";
+    assert_eq!(db.execute(returning, ()).await.unwrap().rows_affected(), 2);
+    assert_eq!(db.fetch_one::<(i64, String)>(returning, ()).await.unwrap(), (7, "x".into()));
+    assert_eq!(count(&observer, "pgo_first").await, 3 * 6 + 4);
+
+    // In a transaction BEGIN goes with it, and its error is one of the transaction.
+    let _ = proxy.take_traffic();
+    let tx = db.begin().await.unwrap();
+    tx.execute("DELETE FROM pgo_first", ()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(proxy.take_traffic().count(Direction::Up, b'S'), 1);
+    assert_eq!(count(&observer, "pgo_first").await, 0);
+    let tx = db.begin().await.unwrap();
+    let error = tx.execute("INSERT INTO pgo_first\nVALUES (1, 2)", ()).await.unwrap_err();
+    assert_eq!((error.kind(), error.line_col()), (ErrorKind::Syntax, Some((2, 12))), "{error:?}");
+    let error = tx.execute("DELETE FROM pgo_first", ()).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::TransactionFailed, Effect::NotSent));
+    assert_eq!(tx.commit().await.unwrap_err().kind(), ErrorKind::TransactionFailed);
+    db.execute("DELETE FROM pgo_first", ()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_transaction_of_one_statement_is_two_round_trips() {
     let Some((url, proxy, db)) = behind_proxy(|_| {}).await else { return };
     let observer = table(&url, "pgo_trips").await;
@@ -173,9 +218,9 @@ async fn first_statements_of_two_threads_are_both_in_the_transaction() {
 async fn a_first_statement_that_is_not_prepared_fails_its_transaction() {
     let Some((url, proxy, db)) = behind_proxy(|_| {}).await else { return };
     let observer = table(&url, "pgo_failed").await;
-    let wrong = "INSERT INTO pgo_missing VALUES (1)";
+    let wrong = "INSERT INTO pgo_missing VALUES (:id)";
     let tx = db.begin().await.unwrap();
-    let error = tx.execute(wrong, ()).await.unwrap_err();
+    let error = tx.execute(wrong, params! { id: 1 }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UndefinedTable);
     let _ = proxy.take_traffic();
     for _ in 0..2 {
@@ -190,7 +235,7 @@ async fn a_first_statement_that_is_not_prepared_fails_its_transaction() {
     let right = "INSERT INTO pgo_failed VALUES (2)";
     db.execute(right, ()).await.unwrap();
     let tx = db.begin().await.unwrap();
-    let (wrong, right) = tokio::join!(tx.execute(wrong, ()), tx.execute(right, ()));
+    let (wrong, right) = tokio::join!(tx.execute(wrong, params! { id: 1 }), tx.execute(right, ()));
     assert_eq!(wrong.unwrap_err().kind(), ErrorKind::UndefinedTable);
     // It was sent before the other's answer came, or was refused.
     assert!(right.is_ok() || right.is_err_and(|error| error.kind() == ErrorKind::TransactionFailed));
@@ -244,12 +289,13 @@ async fn a_first_statement_is_stopped_behind_its_begin_and_never_with_it() {
     }
 
     // As long as BEGIN is not answered no cancel is sent: it could hit BEGIN.
-    let insert = "INSERT INTO pgo_stopped VALUES (2)";
-    db.execute(insert, ()).await.unwrap();
+    let insert = "INSERT INTO pgo_stopped VALUES (:id)";
+    db.execute(insert, params! { id: 2 }).await.unwrap();
     proxy.forget_closed();
     let tx = db.begin().await.unwrap();
     proxy.set(Mode::Hold);
-    let error = tx.execute(sql(insert).timeout(Duration::from_millis(100)), ()).await.unwrap_err();
+    let call = sql(insert).timeout(Duration::from_millis(100));
+    let error = tx.execute(call, params! { id: 2 }).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StatementTimeout);
     assert_eq!(proxy.ports().len(), 1, "a cancel would have come by a connection of its own");
     proxy.set(Mode::Pass);

@@ -62,11 +62,7 @@ impl TableState {
 }
 
 /// Looks at `table`, with [`IS_PLAIN`] as it was prepared.
-pub(super) async fn is_plain(
-    client: &Client,
-    look: &Prepared,
-    table: &str,
-) -> Result<bool, tokio_postgres::Error> {
+pub(super) async fn is_plain(client: &Client, look: &Prepared, table: &str) -> Result<bool, tokio_postgres::Error> {
     let row = client.query_one(&look.statement, &[&table]).await?;
     Ok(is_true(&look.plan, row))
 }
