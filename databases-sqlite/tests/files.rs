@@ -2,12 +2,15 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{TempDir, connect, connect_to, connector, connector_with, drop_after, on_both, request};
 use databases_core::backend::{Status, TransactionCommand};
 use databases_core::{
-    Effect, ErrorKind, Executor, Isolation, Pool, PoolConfig, PoolOptions, TransactionOptions, params,
+    Effect, ErrorKind, ExecResult, Executor, Isolation, Pool, PoolConfig, PoolOptions, Result, Transaction,
+    TransactionOptions, params,
 };
 use databases_sqlite::{Sqlite, rusqlite};
 
@@ -451,6 +454,48 @@ async fn a_full_disk_ends_the_transaction_and_the_status_says_so() {
     assert_eq!(db.int("SELECT count(*) FROM t").await.unwrap(), 0);
     // The permit is free again.
     connect(&dir.url("")).await.unwrap().exec("INSERT INTO t VALUES (1)").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_the_transaction_of_a_handle_and_nothing_follows_it() {
+    let dir = TempDir::new();
+    let mut config = PoolConfig::from_url(&Sqlite, &dir.url("").parse().unwrap(), |_| ()).unwrap();
+    config.after_connect =
+        Some(Arc::new(|conn| Box::pin(async move { conn.execute("PRAGMA max_page_count = 12", ()).await.map(drop) })));
+    let db = Pool::new(config).unwrap();
+    db.execute("CREATE TABLE t (a)", ()).await.unwrap();
+    let insert = |bytes: usize| ("INSERT INTO t VALUES (:a)", params! { a: vec![0u8; bytes] });
+    let kind = |outcome: Result<ExecResult>| outcome.unwrap_err().kind();
+
+    let tx = db.begin().await.unwrap();
+    let (sql, small) = insert(1);
+    tx.execute(sql, small).await.unwrap();
+    let (sql, large) = insert(100_000);
+    assert_eq!(kind(tx.execute(sql, large).await), ErrorKind::StorageFull);
+    // It would fit, and be committed on its own.
+    let (sql, small) = insert(1);
+    assert_eq!(kind(tx.execute(sql, small).await), ErrorKind::TransactionEnded);
+    assert_eq!(tx.commit().await.unwrap_err().kind(), ErrorKind::TransactionEnded);
+    let count = async || db.fetch_val::<i64>("SELECT count(*) FROM t", ()).await.unwrap();
+    assert_eq!(count().await, 0);
+
+    let retried = TransactionOptions::new().retry(3);
+    let runs = AtomicU32::new(0);
+    let whole = async |tx: &Transaction| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        let (sql, small) = insert(1);
+        tx.execute(sql, small).await?;
+        let (sql, large) = insert(100_000);
+        tx.execute(sql, large).await
+    };
+    assert_eq!(kind(db.transaction_with(retried, whole).await), ErrorKind::StorageFull);
+    assert_eq!((runs.into_inner(), count().await), (1, 0), "there is no more room the next time");
+    let (sql, large) = insert(100_000);
+    assert_eq!(kind(db.execute(sql, large).await), ErrorKind::StorageFull);
+    let (sql, small) = insert(1);
+    db.execute(sql, small).await.unwrap();
+    assert_eq!(count().await, 1);
+    db.close().await.unwrap();
 }
 
 #[test]

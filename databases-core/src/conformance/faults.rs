@@ -302,6 +302,62 @@ pub async fn a_result_that_drips_is_not_waited_for_beyond_the_statement_timeout(
     recovers(&db).await
 }
 
+/// Behind whatever ended or failed it: the handle knows, and the server is not asked.
+pub async fn a_transaction_that_is_over_sends_nothing_more(f: &Fixture) -> Result<()> {
+    let two = |options: &mut PoolOptions| options.max_connections = Some(2);
+    let Some((proxy, db)) = behind_proxy(f, two).await? else { return Ok(()) };
+    let t = f.keyed(&db).await?;
+    let sends_nothing = async |tx: &Transaction, kind: ErrorKind| {
+        // What has no answer, as the end of a prepared statement, may still be on its way.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let _ = proxy.take_traffic();
+        let (sql, rows) = (format!("INSERT INTO {t} (id, n) VALUES (:id, 0)"), [params! { id: 8 }, params! { id: 9 }]);
+        let error = fails(tx.execute(&sql, params! { id: 7 }).await, kind);
+        assert_eq!(error.effect(), Effect::NotSent, "{error:?}");
+        fails(tx.fetch_val::<i64>("SELECT 1", ()).await, kind);
+        fails(tx.execute_many(&sql, rows).await, kind);
+        fails(tx.begin().await, kind);
+        assert_eq!(proxy.take_traffic().bytes_up, 0, "{kind:?}: the server is not asked");
+    };
+
+    let tx = db.begin().await?;
+    let ended = if f.capabilities().error_fails_transaction {
+        fails(
+            tx.execute(format!("INSERT INTO {t} (id, n) VALUES (1, 0), (1, 0)"), ()).await,
+            ErrorKind::UniqueViolation,
+        );
+        ErrorKind::TransactionFailed
+    } else {
+        let made = f.table("made");
+        let created = tx.execute(format!("CREATE TABLE {made} (id {})", f.types.i64), ()).await;
+        fails(created, ErrorKind::TransactionEnded);
+        ErrorKind::TransactionEnded
+    };
+    sends_nothing(&tx, ended).await;
+    fails(tx.commit().await, ended);
+
+    db.execute(format!("INSERT INTO {t} (id, n) VALUES (1, 0), (2, 0)"), ()).await?;
+    let update = async |tx: &Transaction, id: i64| {
+        tx.execute(format!("UPDATE {t} SET n = n + 1 WHERE id = :id"), params! { id }).await
+    };
+    let (a, b) = (db.begin().await?, db.begin().await?);
+    (update(&a, 1).await?, update(&b, 2).await?);
+    // Whoever is ended lets the other go on.
+    let (of_a, of_b) = tokio::join!(update(&a, 2), update(&b, 1));
+    let (lost, won, error) = match (of_a, of_b) {
+        (Err(error), Ok(_)) => (a, b, error),
+        (Ok(_), Err(error)) => (b, a, error),
+        both => panic!("one of two gives way: {both:?}"),
+    };
+    assert_eq!(error.kind(), ErrorKind::Deadlock, "{error:?}");
+    sends_nothing(&lost, ended).await;
+    fails(lost.commit().await, ended);
+    won.commit().await?;
+    let rows: Vec<(i64, i64)> = db.fetch_all(format!("SELECT id, n FROM {t} ORDER BY id"), ()).await?;
+    assert_eq!(rows, [(1, 1), (2, 1)]);
+    Ok(())
+}
+
 pub async fn a_connection_that_was_closed_while_idle_is_replaced_unseen(f: &Fixture) -> Result<()> {
     let three = |options: &mut PoolOptions| options.max_connections = Some(3);
     let Some((proxy, db)) = behind_proxy(f, three).await? else { return Ok(()) };
