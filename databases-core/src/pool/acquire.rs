@@ -79,7 +79,8 @@ impl Inner {
             if slot.member().is_here() && self.is_ready(slot.member(), Instant::now()) {
                 return Ok(Grant::Slot(slot));
             }
-            if let Some(slot) = self.make_ready(slot, purpose, deadline).await? {
+            // Boxed, so that those who wait do not each hold the room for what few will do: it halves what a waiter takes.
+            if let Some(slot) = Box::pin(self.make_ready(slot, purpose, deadline)).await? {
                 return Ok(Grant::Slot(slot));
             }
             taken = self.take(purpose, sharing, Instant::now())?;
