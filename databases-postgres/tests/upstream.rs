@@ -5,6 +5,7 @@ mod support;
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Mutex;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,6 +22,13 @@ async fn driver() -> Option<Client> {
 
 /// What `should_panic` wants of a test that is left out, since there is no server.
 const LEFT_OUT: &str = "still so, or left out";
+
+/// The first poll puts it into the queue of what is sent.
+async fn send_and_drop(future: impl Future) {
+    let mut future = pin!(future);
+    let polled = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;
+    assert!(polled, "it waits for the server");
+}
 
 #[tokio::test]
 #[should_panic(expected = "still so")]
@@ -47,13 +55,61 @@ async fn a_dropped_prepare_of_the_driver_leaves_no_statement() {
     let client = driver().await.expect(LEFT_OUT);
     for n in 0..20 {
         let text = format!("SELECT {n}");
-        let mut preparing = pin!(client.prepare(&text));
-        // Sent, and then dropped.
-        let polled = std::future::poll_fn(|cx| Poll::Ready(preparing.as_mut().poll(cx))).await;
-        assert!(polled.is_pending());
+        send_and_drop(client.prepare(&text)).await;
     }
     let left: i64 = client.query_one("SELECT count(*) FROM pg_prepared_statements", &[]).await.unwrap().get(0);
     assert!(left < 20, "still so: {left} statements are left");
+}
+
+#[tokio::test]
+#[should_panic(expected = "still so")]
+async fn a_dropped_statement_of_the_driver_is_stopped() {
+    let client = driver().await.expect(LEFT_OUT);
+    client.batch_execute("CREATE TEMP TABLE t (n bigint)").await.unwrap();
+    send_and_drop(client.batch_execute("INSERT INTO t SELECT 1 FROM pg_sleep(0.3)")).await;
+    let written: i64 = client.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0);
+    assert_eq!(written, 0, "still so: it runs on, and so does what it writes");
+}
+
+#[tokio::test]
+#[should_panic(expected = "still so")]
+async fn a_client_of_the_driver_that_is_dropped_ends_its_session() {
+    let (client, observer) = (driver().await.expect(LEFT_OUT), driver().await.expect(LEFT_OUT));
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    send_and_drop(client.batch_execute("SELECT pg_sleep(3)")).await;
+    drop(client);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let ask = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND state = 'active'";
+    let left: i64 = observer.query_one(ask, &[&pid]).await.unwrap().get(0);
+    assert_eq!(left, 0, "still so: its socket is open until the statement ends");
+}
+
+struct Captured;
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+impl log::Log for Captured {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        LINES.lock().unwrap().push(record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+#[tokio::test]
+#[should_panic(expected = "still so")]
+async fn the_log_of_the_driver_alone_holds_no_value() {
+    let client = driver().await.expect(LEFT_OUT);
+    log::set_logger(&Captured).unwrap();
+    log::set_max_level(log::LevelFilter::Debug);
+    client.query_one("SELECT $1::text", &[&"canary7f3"]).await.unwrap();
+    let lines = LINES.lock().unwrap().join("\n");
+    assert!(lines.contains("SELECT $1::text"), "nothing was logged: {lines}");
+    assert!(!lines.contains("canary7f3"), "still so: values are logged");
 }
 
 #[tokio::test]
