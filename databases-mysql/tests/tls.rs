@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use common::{Conn, connect_to, connector, setup, url, value};
 use databases_core::backend::ConnectContext;
+use databases_core::tls::provider;
+use databases_core::tls::rustls::SupportedCipherSuite;
 use databases_core::tls::rustls::crypto::CryptoProvider;
 use databases_core::url::DatabaseUrl;
 use databases_core::{Error, ErrorKind, Executor, Pool, PoolConfig, Result, Value, params, sql};
 use databases_mysql::MySql;
 use futures_util::TryStreamExt;
 use tls_servers::way::{Captured, another_host, cutter, passing_on, told, with};
-use tls_servers::{Authority, Folder, Identity, Server, Table};
+use tls_servers::{Authority, Folder, Identity, Server, Table, in_a_process_of_its_own};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -204,6 +206,37 @@ async fn the_systems_authorities_are_the_default_of_verify() {
         let error = refused(&server.url("tls_only", options)).await;
         assert_eq!(error.kind(), ErrorKind::Tls, "{options}: {error:?}");
     }
+}
+
+#[tokio::test]
+async fn an_authority_of_the_systems_is_trusted_and_a_provider_of_the_programs_stays() {
+    let Some(server) = start().await else { return };
+    let another = server.files.write("another.pem", &Authority::new("another").certificate);
+    for (file, expected) in [(&server.root, "tls"), (&another, "unknown")] {
+        let url = server.url("tls_only", "").expose();
+        let environment = [("SSL_CERT_FILE", &**file), ("URL", &*url), ("EXPECTED", expected)];
+        in_a_process_of_its_own("with_authorities_of_the_system_and_a_provider_of_ones_own", &environment);
+    }
+}
+
+#[tokio::test]
+#[ignore = "in a process of its own, whose authorities are its environment's"]
+async fn with_authorities_of_the_system_and_a_provider_of_ones_own() {
+    const SUITE: &str = "TLS_CHACHA20_POLY1305_SHA256";
+    let is_it = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).ends_with("CHACHA20_POLY1305_SHA256");
+    let mut own = provider();
+    own.cipher_suites.retain(|suite| suite.tls13().is_some() && is_it(suite));
+    own.install_default().unwrap();
+    let [url, expected] = ["URL", "EXPECTED"].map(|name| std::env::var(name).expect("the other test gives it"));
+    let url: DatabaseUrl = url.parse().unwrap();
+    for (key, value) in [("sslmode", "verify-ca"), ("sslmode", "verify-full"), ("sslrootcert", "system")] {
+        let url = url.with_option(key, value).unwrap();
+        assert_eq!(outcome(&url).await, expected, "{key}={value}");
+        if expected == "tls" {
+            assert_eq!(cipher(&try_connect(&url).await.unwrap()).await, SUITE, "the driver goes by the program's");
+        }
+    }
+    assert_eq!(CryptoProvider::get_default().unwrap().cipher_suites.len(), 1);
 }
 
 fn pool(url: &DatabaseUrl) -> Pool {
@@ -413,13 +446,27 @@ async fn the_password_is_sent_as_it_is_only_over_tls_that_was_insisted_on() {
 async fn plain_text_to_another_host_is_a_warning() {
     let Some(server) = start().await else { return };
     let Some(host) = another_host() else { return };
-    let port = passing_on(&host, server.target()).await;
-    for (mode, warns) in [("prefer", false), ("disable", false), ("allow", true)] {
+    let other = common::url().unwrap().without_option("sslmode");
+    let has_none = outcome(&other).await == "plain";
+    for (url, options, warns) in [
+        (&server.url, "", false),
+        (&server.url, "sslmode=prefer", false),
+        (&server.url, "sslmode=disable", false),
+        (&server.url, "sslmode=allow", true),
+        (&other, "", has_none),
+        (&other, "sslmode=prefer", has_none),
+        (&other, "sslmode=disable", false),
+    ] {
+        let port = passing_on(&host, format!("{}:{}", url.host().unwrap(), url.port().unwrap_or(3306))).await;
         let (captured, _guard) = Captured::begin();
-        let connector = connector(&of(&server.url, "databases", &host, port, &format!("sslmode={mode}"))).unwrap();
+        let connector = connector(&of(url, "databases", &host, port, options)).unwrap();
         connector.connect(ConnectContext::default()).await.unwrap();
         connector.connect(ConnectContext::default()).await.unwrap();
         let text = captured.text();
-        assert_eq!(text.matches("the session is not encrypted").count(), usize::from(warns), "{mode}: {text}");
+        assert_eq!(
+            text.matches("the session is not encrypted").count(),
+            usize::from(warns),
+            "{url}, {options}: {text}"
+        );
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use databases_core::backend::{BackendConnection, ConnectContext};
 use databases_core::tls::provider;
+use databases_core::tls::rustls::crypto::CryptoProvider;
 use databases_core::tls::rustls::pki_types::pem::PemObject;
 use databases_core::tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use databases_core::tls::rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -21,7 +22,7 @@ use databases_postgres::Postgres;
 use futures_util::TryStreamExt;
 use support::{connect, connector, exec, one};
 use tls_servers::way::{Captured, another_host, cutter, passing_on, told, with};
-use tls_servers::{Authority, Identity, Server, Table, write};
+use tls_servers::{Authority, Identity, Server, Table, in_a_process_of_its_own, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OnceCell;
@@ -316,6 +317,28 @@ async fn the_systems_authorities_are_the_default_of_verify() {
 }
 
 #[tokio::test]
+async fn an_authority_of_the_systems_is_trusted_and_no_provider_is_installed() {
+    let Some(server) = shared().await else { return };
+    let another = server.file("another.pem", &Authority::new("another").certificate);
+    for (file, expected) in [(&server.root, "tls"), (&another, "unknown")] {
+        let url = server.url("tls_only", "");
+        let environment = [("SSL_CERT_FILE", &**file), ("URL", &*url), ("EXPECTED", expected)];
+        in_a_process_of_its_own("with_authorities_of_the_system", &environment);
+    }
+}
+
+#[tokio::test]
+#[ignore = "in a process of its own, whose authorities are its environment's"]
+async fn with_authorities_of_the_system() {
+    let [url, expected] = ["URL", "EXPECTED"].map(|name| std::env::var(name).expect("the other test gives it"));
+    for options in ["sslmode=verify-ca", "sslmode=verify-full", "sslrootcert=system"] {
+        assert_eq!(outcome(&format!("{url}{options}")).await, expected, "{options}");
+    }
+    // That is the program's own to choose, and PostgreSQL's driver asks for none.
+    assert!(CryptoProvider::get_default().is_none());
+}
+
+#[tokio::test]
 async fn unix_sockets_never_use_tls() {
     let Some(server) = shared().await else { return };
     let directories: String =
@@ -577,15 +600,18 @@ async fn plain_text_to_another_host_is_a_warning() {
     let other: DatabaseUrl = support::url().unwrap().parse().unwrap();
     let has_none = outcome(&other.with_option("sslmode", "prefer").unwrap().expose()).await == "plain";
     for (url, mode, warns) in [
-        (&server.url, "prefer", false),
-        (&server.url, "disable", false),
-        (&server.url, "allow", true),
-        (&other, "prefer", has_none),
-        (&other, "disable", false),
+        (&server.url, None, false),
+        (&server.url, Some("prefer"), false),
+        (&server.url, Some("disable"), false),
+        (&server.url, Some("allow"), true),
+        (&other, None, has_none),
+        (&other, Some("prefer"), has_none),
+        (&other, Some("disable"), false),
     ] {
         let port = passing_on(&host, format!("{}:{}", url.host().unwrap(), url.port().unwrap_or(5432))).await;
         let (captured, _guard) = Captured::begin();
-        let url = url.with_host(&host).unwrap().with_port(port).unwrap().with_option("sslmode", mode).unwrap();
+        let url = url.without_option("sslmode").with_host(&host).unwrap().with_port(port).unwrap();
+        let url = mode.map_or_else(|| url.clone(), |mode| url.with_option("sslmode", mode).unwrap());
         let connector = connector(&url.expose(), &PoolOptions::default()).unwrap();
         connector.connect(ConnectContext::default()).await.unwrap();
         connector.connect(ConnectContext::default()).await.unwrap();

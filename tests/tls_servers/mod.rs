@@ -130,6 +130,15 @@ impl Drop for Server {
     }
 }
 
+/// Runs an ignored test of this binary by itself, for what belongs to a whole process, and fails if it does.
+pub(crate) fn in_a_process_of_its_own(test: &str, environment: &[(&str, &str)]) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--ignored", "--nocapture"]).envs(environment.iter().copied());
+    let output = command.output().unwrap();
+    let [said, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success() && said.contains("1 passed"), "{test}: {said}\n{errors}");
+}
+
 /// Prints what came of each mode with each server, and fails where it is not what was expected.
 pub(crate) struct Table {
     columns: Vec<&'static str>,
