@@ -186,3 +186,26 @@ fn backoff(attempt: u32) -> Duration {
     let most = Duration::from_millis(5 << attempt.min(7));
     most / 2 + crate::pool::jitter(most / 2)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::backoff;
+
+    #[test]
+    fn a_backoff_doubles_up_to_a_limit_and_half_of_it_is_chance() {
+        let ms = Duration::from_millis;
+        for (attempt, least) in [(1, 5), (2, 10), (3, 20), (6, 160), (7, 320), (8, 320), (u32::MAX, 320)] {
+            let (least, most) = (ms(least), ms(least) * 2);
+            let drawn: Vec<Duration> = (0..200).map(|_| backoff(attempt)).collect();
+            assert!(drawn.iter().all(|wait| (least..most).contains(wait)), "{attempt}: {drawn:?}");
+            // Those in conflict are spread over all of it.
+            let quarter = least / 4;
+            for from in [least, least + quarter, least + quarter * 2, least + quarter * 3] {
+                let hit = drawn.iter().any(|wait| (from..from + quarter).contains(wait));
+                assert!(hit, "{attempt}: none of 200 in the quarter from {from:?}");
+            }
+        }
+    }
+}
