@@ -20,7 +20,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use crate::cache::{Prepared, Statements};
 use crate::connect::{Cancel, SharedCancel};
 use crate::copy;
-use crate::encode::{Encoded, MAX_MESSAGE_BYTES, Param};
+use crate::encode::{Encoded, MAX_MESSAGE_BYTES, Param, check_length};
 use crate::error;
 use crate::session::Session;
 use crate::stream::PgStream;
@@ -242,9 +242,7 @@ async fn run_all(client: &Client, sql: &str, done: &mut usize) -> Result<(), tok
 
 /// What can be told before anything is sent.
 pub(crate) fn check(request: &Request) -> Result<()> {
-    if request.sql.len() > MAX_MESSAGE_BYTES {
-        return Err(Error::new(ErrorKind::LimitExceeded, "the statement is longer than 1 GiB"));
-    }
+    check_length("statement", &request.sql, MAX_MESSAGE_BYTES)?;
     if request.template.verb() == Verb::Copy && copy::direction(&request.sql).is_some() {
         return Err(Error::new(ErrorKind::Unsupported, "COPY from STDIN or to STDOUT is no statement for this method")
             .with_hint("copy_in() and copy_rows() send data; native::<tokio_postgres::Client>() has copy_out"));
@@ -334,9 +332,7 @@ impl BackendConnection for PgConnection {
         if sql.contains('\0') {
             return Err(Error::new(ErrorKind::Parameters, "the script holds a NUL"));
         }
-        if sql.len() > MAX_MESSAGE_BYTES {
-            return Err(Error::new(ErrorKind::LimitExceeded, "the script is longer than 1 GiB"));
-        }
+        check_length("script", sql, MAX_MESSAGE_BYTES)?;
         let client = self.client().await?;
         let mut op = self.session.op();
         op.sending();

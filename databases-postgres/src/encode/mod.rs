@@ -73,6 +73,10 @@ impl Encoded {
     ///
     /// `Encode` naming the parameter, the server's type and the value's kind; `LimitExceeded`. Nothing is sent then.
     pub(crate) fn new(args: &[Arg], params: &[Param]) -> Result<Self> {
+        Self::within(MAX_MESSAGE_BYTES, args, params)
+    }
+
+    fn within(most_bytes: usize, args: &[Arg], params: &[Param]) -> Result<Self> {
         if args.len() > MAX_PARAMETERS {
             let message = format!("{} parameters; the protocol has room for {MAX_PARAMETERS}", args.len());
             return Err(Error::new(ErrorKind::LimitExceeded, message));
@@ -88,7 +92,7 @@ impl Encoded {
                     Slot { format, range: Some(start..encoded.bytes.len()) }
                 }
             });
-            if encoded.bytes.len() + args.len() * 8 > MAX_MESSAGE_BYTES {
+            if encoded.bytes.len() + args.len() * 8 > most_bytes {
                 return Err(too_large());
             }
         }
@@ -111,6 +115,15 @@ impl Encoded {
             .iter()
             .map(|slot| Ready { format: slot.format, bytes: slot.range.clone().map(|range| &self.bytes[range]) })
     }
+}
+
+/// Refuses a text that a message of the server's has no room for.
+pub(crate) fn check_length(what: &str, sql: &str, most_bytes: usize) -> Result<()> {
+    if sql.len() > most_bytes {
+        let message = format!("the {what} is longer than 1 GiB, the server's limit for a message");
+        return Err(Error::new(ErrorKind::LimitExceeded, message));
+    }
+    Ok(())
 }
 
 #[cold]

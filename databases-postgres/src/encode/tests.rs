@@ -1,5 +1,5 @@
 use databases_core::types::{Date, DateTime, Interval, JsonText, Sign, Time, Timestamp, Uuid};
-use databases_core::{Array, ValueKind};
+use databases_core::{Array, Effect, ValueKind};
 use proptest::prelude::*;
 use tokio_postgres::types::{Field, Kind};
 
@@ -316,6 +316,27 @@ fn too_many_parameters_are_refused() {
     let args = vec![value(Value::Null); 65_536];
     let error = Encoded::new(&args, &[]).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+}
+
+#[test]
+fn what_a_message_has_no_room_for_is_refused_and_not_sent() {
+    // The limit is 1 GiB; here it is smaller, so that reaching it is no matter of memory.
+    let args = [value(text("four")), value(Value::Null), value(Value::Bytes(vec![0; 10]))];
+    let params = [Type::TEXT, Type::TEXT, Type::BYTEA].map(|ty| Param::new(&ty, &Codecs::default()));
+    // 14 bytes, and 8 of the message's own for each.
+    let just_fits = 14 + 3 * 8;
+    assert!(Encoded::within(just_fits, &args, &params).is_ok());
+    for most in [just_fits - 1, 12 + 3 * 8, 0] {
+        let error = Encoded::within(most, &args, &params).map(drop).unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::LimitExceeded, Effect::NotSent), "{most}");
+        assert!(error.to_string().starts_with("the parameters take more than 1 GiB"), "{error}");
+    }
+    assert!(check_length("statement", "SELECT 1", 8).is_ok());
+    for what in ["statement", "script"] {
+        let error = check_length(what, "SELECT 1", 7).unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::LimitExceeded, Effect::NotSent));
+        assert!(error.to_string().starts_with(&format!("the {what} is longer than 1 GiB")), "{error}");
+    }
 }
 
 #[test]
