@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::connection::PgConnection;
 use crate::error;
-use crate::guard::{Guard, GuardState, Limits, Refused};
+use crate::guard::{Asked, Guard, GuardState, Limits, Refused};
 use crate::options::{PgOptions, Place};
 use crate::ready::AsItIs;
 use crate::session::{Reason, Session};
@@ -258,11 +258,10 @@ fn connect_error(error: tokio_postgres::Error, state: &GuardState, options: &PgO
         // It has too many connections, or is starting or stopping.
         return if matches!(server.code().code(), "53300" | "57P03") { ours.with_passing() } else { ours };
     }
-    if !has_password && error.to_string() == "invalid configuration" {
-        return Error::new(ErrorKind::Authentication, "the server asks for a password and there is none");
-    }
-    if error.to_string() == "authentication error" {
+    if let (Some(asked), false) = (state.asked(), state.has_failed()) {
+        // Neither the server nor the socket has said why: it is the driver that has gone no further.
         let message = match options.channel_binding {
+            _ if asked == Asked::Password && !has_password => "the server asks for a password and there is none",
             ChannelBinding::Require => {
                 "no way to log in that is bound to the TLS session, as channel_binding=require asks"
             }

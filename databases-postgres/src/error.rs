@@ -338,9 +338,9 @@ fn push(columns: &mut [String], letter: char) {
     }
 }
 
-/// Whether the socket failed, or the guard refused what came.
+/// Whether the socket failed, the guard refused what came, or the driver could not read it.
 pub(crate) fn is_io(error: &tokio_postgres::Error) -> bool {
-    error.to_string() == "error communicating with the server"
+    std::error::Error::source(error).is_some_and(|source| source.is::<io::Error>())
 }
 
 /// The error of the socket, which holds no value.

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -20,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use crate::formats::{Formats, Rewriter};
-use crate::login::refused;
-pub(crate) use crate::login::{Limits, Refused};
+pub(crate) use crate::login::{Asked, Limits, Refused};
+use crate::login::{asked, refused};
 use crate::naming::Naming;
 use crate::pack::{Packed, Packer, Watcher};
 use crate::walker::{Walker, check_len};
@@ -30,6 +30,8 @@ use crate::walker::{Walker, check_len};
 #[derive(Debug)]
 pub(crate) struct GuardState {
     closed: AtomicBool,
+    /// It was closed by the server or by an error of the socket.
+    failed: AtomicBool,
     /// The status byte of the last ReadyForQuery; 0 before the first.
     status: AtomicU8,
     /// Groups of messages that do work, written and not yet answered by ReadyForQuery.
@@ -47,6 +49,8 @@ pub(crate) struct GuardState {
     deallocations: AtomicU64,
     standard_strings: AtomicBool,
     refused: OnceLock<Refused>,
+    /// The kind of the server's last request for authentication; 0 if it is content.
+    asked: AtomicU32,
     server_version: Mutex<String>,
     /// What the driver calls the statements that it prepares.
     pub(crate) naming: Naming,
@@ -61,6 +65,7 @@ impl GuardState {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             closed: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             status: AtomicU8::new(0),
             working: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
@@ -72,6 +77,7 @@ impl GuardState {
             deallocations: AtomicU64::new(0),
             standard_strings: AtomicBool::new(true),
             refused: OnceLock::new(),
+            asked: AtomicU32::new(0),
             server_version: Mutex::new(String::new()),
             naming: Naming::default(),
             formats: Formats::default(),
@@ -103,6 +109,16 @@ impl GuardState {
     pub(crate) fn close(&self) {
         self.closed.store(true, SeqCst);
         self.changed.notify_waiters();
+    }
+
+    /// Marks the connection as over, and not by our side.
+    fn fail(&self) {
+        self.failed.store(true, SeqCst);
+        self.close();
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(SeqCst)
     }
 
     /// Notes that a BEGIN is queued.
@@ -137,6 +153,11 @@ impl GuardState {
     /// What the server wanted for the login and did not get.
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused.get().copied()
+    }
+
+    /// What the server wants for the login; `None` if nothing, or nothing more.
+    pub(crate) fn asked(&self) -> Option<Asked> {
+        asked(self.asked.load(SeqCst))
     }
 
     pub(crate) fn server_version(&self) -> String {
@@ -293,6 +314,8 @@ impl Watch {
                 }
                 b'S' => parameter(state, body),
                 b'R' => {
+                    let kind = body.first_chunk().map_or(0, |kind| u32::from_be_bytes(*kind));
+                    state.asked.store(kind, SeqCst);
                     if let Some(refused) = refused(body, limits) {
                         _ = state.refused.set(refused);
                         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the login is refused"));
@@ -414,7 +437,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
             read.and_then(|()| this.watch.read(&buf.filled()[before..]))
         };
         if result.is_err() || (room > 0 && buf.filled().len() == before) {
-            this.watch.state.close();
+            this.watch.state.fail();
         }
         Poll::Ready(result)
     }
@@ -476,7 +499,7 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
 
     /// Notes an error as the end.
     fn closing<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        result.inspect_err(|_| self.watch.state.close())
+        result.inspect_err(|_| self.watch.state.fail())
     }
 }
 

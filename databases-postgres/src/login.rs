@@ -9,6 +9,25 @@ pub(crate) enum Refused {
     Computing,
 }
 
+/// What a server wants for the login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Password,
+    /// A ticket, or a proof of an exchange that has begun.
+    Other,
+}
+
+/// What a request for authentication of this kind wants; `None` if nothing more.
+/// <https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-AUTHENTICATIONOK>
+pub(crate) fn asked(kind: u32) -> Option<Asked> {
+    match kind {
+        0 => None,
+        // As it is, hashed, or by SASL.
+        3 | 5 | 10 => Some(Asked::Password),
+        _ => Some(Asked::Other),
+    }
+}
+
 /// What the guard refuses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {

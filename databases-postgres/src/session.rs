@@ -190,7 +190,8 @@ impl Session {
             }
             return error::from_server(server, sql);
         }
-        if error.is_closed() || error::is_io(&error) {
+        // The guard is the first to know of an end; what the driver cannot read is none.
+        if error.is_closed() || (error::is_io(&error) && self.guard.is_closed()) {
             _ = tokio::time::timeout(REASON_WAIT, self.guard.closed()).await;
             self.guard.close();
             self.set_reason(error::reason(&error));
