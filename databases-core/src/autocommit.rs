@@ -170,4 +170,10 @@ impl LiveSink for Counted<'_> {
             sink.restart();
         }
     }
+
+    fn expect(&mut self, rows: usize) {
+        if let Some(sink) = self.sink.live() {
+            sink.expect(rows);
+        }
+    }
 }

@@ -285,6 +285,11 @@ pub trait LiveSink {
 
     /// Forgets the rows that it took: the statement, which only reads, begins anew.
     fn restart(&mut self);
+
+    /// As many rows may be coming: a guess, from earlier runs.
+    fn expect(&mut self, rows: usize) {
+        let _ = rows;
+    }
 }
 
 /// What a statement did that was run at once.

@@ -27,7 +27,7 @@ impl From<Request> for Checked {
 /// Finds mistakes in text and parameters before a connection is waited for.
 pub(crate) fn check(inner: &Inner, dialect: Dialect, place: Place, call: &mut Call<'_>) -> Result<Checked> {
     if let Some(checked) = call.checked.take() {
-        return Ok(checked);
+        return Ok(*checked);
     }
     let template = inner.template(&call.query, dialect, place)?;
     let matched = call.params.check(&template, call.query.allow_unused)?;

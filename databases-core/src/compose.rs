@@ -106,7 +106,9 @@ impl From<Ident> for Query<'_> {
             let _ = write!(text, "{dot}\"{}\"", part.replace('"', "\"\""));
         }
         let placed = Placed { span: 0..text.len(), ident };
-        Query { idents: vec![placed], ..sql(text) }
+        let mut query = sql(text);
+        query.more().idents.push(placed);
+        query
     }
 }
 
@@ -133,12 +135,14 @@ impl Query<'_> {
         let part = part.into();
         let shift = self.text.len();
         self.text.to_mut().push_str(&part.text);
-        self.idents.extend(
-            part.idents
+        if let Some(more) = part.more {
+            let idents = more
+                .idents
                 .into_iter()
-                .map(|placed| Placed { span: placed.span.start + shift..placed.span.end + shift, ident: placed.ident }),
-        );
-        self.built.extend(part.built);
+                .map(|placed| Placed { span: placed.span.start + shift..placed.span.end + shift, ident: placed.ident });
+            self.more().idents.extend(idents);
+            self.more().built.extend(more.built);
+        }
         self
     }
 
@@ -172,26 +176,27 @@ impl Query<'_> {
     /// A name that is given in both places is an error there, as is one that the text does not use.
     #[must_use]
     pub fn bind(mut self, name: impl Into<Cow<'static, str>>, value: impl IntoValue) -> Self {
-        self.built.push(name, value);
+        self.more().built.push(name, value);
         self
     }
 
     /// Gives all of `params` their values here, as [`bind`](Self::bind) gives one.
     #[must_use]
     pub fn bind_all(mut self, params: impl IntoParams) -> Self {
-        self.built.extend(params.into_params());
+        self.more().built.extend(params.into_params());
         self
     }
 
     /// Quotes the identifiers for `dialect`.
     pub(crate) fn quoted_for(mut self, dialect: Dialect) -> Result<Self> {
-        if self.idents.is_empty() {
-            return Ok(self);
-        }
+        let idents = match &mut self.more {
+            Some(more) if !more.idents.is_empty() => std::mem::take(&mut more.idents),
+            _ => return Ok(self),
+        };
         let mut text = String::with_capacity(self.text.len());
-        let mut spans = Vec::with_capacity(self.idents.len());
+        let mut spans = Vec::with_capacity(idents.len());
         let mut copied = 0;
-        for Placed { span, ident } in std::mem::take(&mut self.idents) {
+        for Placed { span, ident } in idents {
             text.push_str(&self.text[copied..span.start]);
             copied = span.end;
             if ident.path.is_empty() {
@@ -283,7 +288,7 @@ mod tests {
         let query = sql("SELECT * FROM ").push(ident("t")).push(" WHERE a IN (:a)").bind("a", list([1, 3])).push(part);
         let query = query.into_query(Dialect::MYSQL).unwrap();
         assert_eq!(query.text(), "SELECT * FROM `t` WHERE a IN (:a) AND `b` = :b");
-        assert_eq!(query.built.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(query.more.unwrap().built.names().collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::misfit::{mismatch, out_of_range, unparsable};
+use crate::row::LiveRow;
 use crate::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
 use crate::value::{FromValue, IntoValue, Value, ValueKind, ValueRef};
 
@@ -86,6 +87,21 @@ impl FromValue for bool {
             _ => Err(mismatch::<Self>(&value)),
         }
     }
+
+    #[inline]
+    fn from_live(row: &dyn LiveRow, column: usize) -> Result<Self> {
+        match row.int(column) {
+            Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            _ => from_rare(row, column),
+        }
+    }
+}
+
+/// A cell that is not what its type mostly reads: the way of all the others.
+#[cold]
+fn from_rare<T: FromValue>(row: &dyn LiveRow, column: usize) -> Result<T> {
+    row.cell(column).and_then(T::from_value)
 }
 
 /// A number from what has another form.
@@ -102,6 +118,14 @@ macro_rules! integers {
                 match value {
                     ValueRef::Int(v) => v.try_into().map_err(|_| out_of_range::<Self>(&ValueRef::Int(v))),
                     other => <$type as FromOther>::from_other(other),
+                }
+            }
+
+            #[inline]
+            fn from_live(row: &dyn LiveRow, column: usize) -> Result<Self> {
+                match row.int(column).map(<$type>::try_from) {
+                    Some(Ok(v)) => Ok(v),
+                    _ => from_rare(row, column),
                 }
             }
         }
@@ -212,6 +236,14 @@ impl FromValue for f64 {
             other => <f64 as FromOther>::from_other(other),
         }
     }
+
+    #[inline]
+    fn from_live(row: &dyn LiveRow, column: usize) -> Result<Self> {
+        match row.float(column) {
+            Some(v) => Ok(v),
+            None => from_rare(row, column),
+        }
+    }
 }
 
 impl FromOther for f64 {
@@ -276,6 +308,14 @@ macro_rules! texts {
                     }
                     ValueRef::Bytes(v) if std::str::from_utf8(v).is_err() => Err(not_utf8()),
                     _ => Err(mismatch::<Self>(&value)),
+                }
+            }
+
+            #[inline]
+            fn from_live(row: &dyn LiveRow, column: usize) -> Result<Self> {
+                match row.text(column) {
+                    Some(v) => Ok(v.to_owned().into()),
+                    None => from_rare(row, column),
                 }
             }
         }

@@ -285,7 +285,7 @@ impl RawExecutor for Pool {
             Err(error) => return Box::pin(ready(Err(error))),
         };
         let Some(lease) = inner.check_out_at_once(Purpose::Statement, self.checkout_of(&checked, &call)) else {
-            call.checked = Some(checked);
+            call.checked = Some(Box::new(checked));
             return Box::pin(self.run_waiting(call, sink));
         };
         match Leased::new(lease, checked, call) {

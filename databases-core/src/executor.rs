@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use crate::backend::{ExecResult, Flow, LiveSink, RowSink};
 use crate::checked::Checked;
@@ -26,7 +27,7 @@ pub struct Call<'q> {
     /// Whether the whole result is kept, so that `max_rows` and `max_bytes` bound it.
     pub(crate) collects: bool,
     /// The parameters, if they were found to match before.
-    pub(crate) checked: Option<Checked>,
+    pub(crate) checked: Option<Box<Checked>>,
 }
 
 impl<'q> Call<'q> {
@@ -38,7 +39,9 @@ impl<'q> Call<'q> {
     pub fn new<Q: IntoQuery + 'q, P: IntoParams + 'q>(dialect: Dialect, query: Q, params: P) -> Result<Self> {
         let mut query = query.into_query(dialect)?;
         let mut params = params.into_params();
-        params.extend(std::mem::take(&mut query.built));
+        if let Some(built) = query.take_built() {
+            params.extend(built);
+        }
         Ok(Self { query, params, wants_rows: true, collects: false, checked: None })
     }
 
@@ -158,8 +161,8 @@ pub trait Executor: RawExecutor {
             let mut call = Call::new(self.dialect(), query, params)?;
             call.collects = true;
             let mut sink = Collect::new();
-            read(self, call, &mut sink).await?;
-            Ok(sink.rows)
+            start(self, call, &mut sink).end().await?;
+            Ok(sink.into_rows())
         }
     }
 
@@ -173,8 +176,12 @@ pub trait Executor: RawExecutor {
         query: impl IntoQuery,
         params: impl IntoParams,
     ) -> impl Future<Output = Result<T>> + Send {
-        let found = self.fetch_optional(query, params);
-        async move { found.await?.ok_or_else(no_rows) }
+        async move {
+            let call = Call::new(self.dialect(), query, params)?;
+            let mut sink = First(None);
+            start(self, call, &mut sink).end().await?;
+            sink.0.ok_or_else(no_rows)
+        }
     }
 
     /// The first row, or `None` if there is none.
@@ -186,7 +193,7 @@ pub trait Executor: RawExecutor {
         async move {
             let call = Call::new(self.dialect(), query, params)?;
             let mut sink = First(None);
-            read(self, call, &mut sink).await?;
+            start(self, call, &mut sink).end().await?;
             Ok(sink.0)
         }
     }
@@ -201,8 +208,7 @@ pub trait Executor: RawExecutor {
         query: impl IntoQuery,
         params: impl IntoParams,
     ) -> impl Future<Output = Result<V>> + Send {
-        let found = self.fetch_optional_val(query, params);
-        async move { found.await?.ok_or_else(no_rows) }
+        async move { Ok(self.fetch_one::<(V,)>(query, params).await?.0) }
     }
 
     /// The first column of the first row; `None` only if there is no row.
@@ -211,8 +217,7 @@ pub trait Executor: RawExecutor {
         query: impl IntoQuery,
         params: impl IntoParams,
     ) -> impl Future<Output = Result<Option<V>>> + Send {
-        let found = self.fetch_optional::<(V,)>(query, params);
-        async move { Ok(found.await?.map(|(value,)| value)) }
+        async move { Ok(self.fetch_optional::<(V,)>(query, params).await?.map(|(value,)| value)) }
     }
 
     /// The rows one by one, in bounded memory. Nothing is sent before the first poll.
@@ -243,17 +248,38 @@ impl RowSink for Skip {
     }
 }
 
+/// A statement that is run for its rows.
+enum Started<'f> {
+    Done(Done),
+    Waiting(BoxFuture<'f, Result<ExecResult>>),
+}
+
 /// Runs a statement for its rows: at once if that is possible, which spares the boxes of what may wait.
-async fn read<E: RawExecutor + ?Sized>(
-    executor: &E,
-    mut call: Call<'_>,
-    sink: &mut (dyn RowSink + '_),
-) -> Result<ExecResult> {
-    let Some(done) = executor.raw_run_at_once(&mut call, sink) else { return executor.raw_run(call, sink).await };
-    if let Some(rest) = done.rest {
-        rest.take().await;
+// Not a future of its own, into which the call would be moved.
+#[inline]
+fn start<'f, E: RawExecutor + ?Sized>(
+    executor: &'f E,
+    mut call: Call<'f>,
+    sink: &'f mut (dyn RowSink + 'f),
+) -> Started<'f> {
+    match executor.raw_run_at_once(&mut call, sink) {
+        Some(done) => Started::Done(done),
+        None => Started::Waiting(executor.raw_run(call, sink)),
     }
-    done.result
+}
+
+impl Started<'_> {
+    async fn end(self) -> Result<ExecResult> {
+        match self {
+            Self::Done(Done { result, rest }) => {
+                if let Some(rest) = rest {
+                    rest.take().await;
+                }
+                result
+            }
+            Self::Waiting(running) => running.await,
+        }
+    }
 }
 
 /// Collects all rows.
@@ -265,6 +291,14 @@ struct Collect<T> {
 impl<T> Collect<T> {
     fn new() -> Self {
         Self { rows: Vec::new(), plan: Plan::default() }
+    }
+
+    fn into_rows(mut self) -> Vec<T> {
+        // As much room to spare as where they were not expected.
+        if self.rows.capacity() / 2 > self.rows.len() {
+            self.rows.shrink_to_fit();
+        }
+        self.rows
     }
 }
 
@@ -293,6 +327,11 @@ impl<T: FromRow> LiveSink for Collect<T> {
     fn restart(&mut self) {
         // The columns may be others the next time.
         *self = Self::new();
+    }
+
+    fn expect(&mut self, rows: usize) {
+        const MOST_BYTES: usize = 256 << 10;
+        self.rows.reserve(rows.min(MOST_BYTES / size_of::<T>().max(1)));
     }
 }
 

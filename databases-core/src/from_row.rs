@@ -54,6 +54,15 @@ pub struct Indices {
 impl Indices {
     const FEW: usize = 8;
 
+    /// The first positions.
+    fn first<const N: usize>() -> Self {
+        const FIRST: [usize; Indices::FEW] = [0, 1, 2, 3, 4, 5, 6, 7];
+        if N <= Self::FEW {
+            return Self { few: FIRST, count: N, many: Vec::new() };
+        }
+        Self { few: FIRST, count: 0, many: (0..N).collect() }
+    }
+
     /// These positions.
     #[must_use]
     pub fn of<const N: usize>(indices: [usize; N]) -> Self {
@@ -81,6 +90,23 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty() && self.flattened.is_empty()
+    }
+
+    /// The positions of the columns of fields that are all needed, `names`, which often stand where they stand.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if there is no such column, or more than one.
+    #[inline]
+    pub fn positions<const N: usize>(&self, columns: &Columns, names: &'static [&'static str; N]) -> Result<Indices> {
+        if self.prefix.is_empty() && columns.begin_with(names) {
+            return Ok(Indices::first::<N>());
+        }
+        let mut found = [0; N];
+        for (ordinal, (index, name)) in found.iter_mut().zip(names).enumerate() {
+            *index = self.index_of(columns, ordinal, name)?;
+        }
+        Ok(Indices::of(found))
     }
 
     /// The position of the column of the field `name`, the `ordinal`th one, which is often where it stands.
@@ -225,5 +251,23 @@ mod tests {
         assert_eq!(*Indices::of([3, 1]), [3, 1]);
         assert_eq!(*Indices::of([9; 8]), [9; 8]);
         assert_eq!(*Indices::of([5; 9]), [5; 9]);
+        assert_eq!(*Indices::first::<3>(), [0, 1, 2]);
+        assert_eq!(*Indices::first::<9>(), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn names_that_were_found_once_are_found_in_these_columns_only() {
+        const AB: &[&str; 2] = &["a", "b"];
+        const BA: &[&str; 2] = &["b", "a"];
+        let plan = Plan::default();
+        let positions = |columns: &Columns, names| plan.positions(columns, names).map(|found| found.to_vec());
+        let (abc, cba, aab) = (columns(&["a", "b", "c"]), columns(&["c", "b", "a"]), columns(&["a", "b", "a"]));
+        for _ in 0..3 {
+            assert_eq!(positions(&abc, AB).unwrap(), [0, 1]);
+            assert_eq!(positions(&abc, BA).unwrap(), [1, 0]);
+            assert_eq!(positions(&cba, AB).unwrap(), [2, 1]);
+            assert!(positions(&aab, AB).is_err() && positions(&columns(&["a"]), AB).is_err());
+        }
+        assert!(plan.flatten("x_").positions(&abc, AB).is_err());
     }
 }

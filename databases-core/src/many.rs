@@ -62,8 +62,10 @@ impl BoundRows<'_> {
             None => self.rows.next()?,
             first => first.take()?,
         };
-        if !self.query.built.is_empty() {
-            params.extend(self.query.built.clone());
+        if let Some(more) = &self.query.more
+            && !more.built.is_empty()
+        {
+            params.extend(more.built.clone());
         }
         let bound = params.bind_row(&self.template, self.query.allow_unused, &mut self.known, (sql, args));
         if bound.is_ok() {

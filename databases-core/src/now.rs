@@ -76,7 +76,7 @@ pub(crate) fn run_at_once(inner: &Arc<Inner>, call: &mut Call<'_>, sink: &mut dy
     let request = checked.arranged(call);
     let within = if inner.resting.load(Relaxed) == 0 { LONG } else { SHORT };
     let Some(ran) = slot.conn().run_at_once(&request, now.into_std(), within, sink) else {
-        call.checked = Some(request.into());
+        call.checked = Some(Box::new(request.into()));
         return None;
     };
     Some(match ran {

@@ -170,6 +170,9 @@ impl<'a> Params<'a> {
 
     /// Adds all of `other` behind these.
     pub fn extend(&mut self, other: Params<'_>) {
+        if other.is_empty() {
+            return;
+        }
         self.names.own().extend(other.names.into_own());
         self.args.extend(other.args);
     }

@@ -14,14 +14,21 @@ use crate::sql::Dialect;
 #[derive(Clone)]
 pub struct Query<'q> {
     pub(crate) text: Cow<'q, str>,
+    /// Boxed, because every query is moved about and few have any of it.
+    pub(crate) more: Option<Box<More>>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) prepared: bool,
+    pub(crate) allow_unused: bool,
+}
+
+/// What few queries have.
+#[derive(Clone, Default)]
+pub(crate) struct More {
     /// Identifiers in the text, which are quoted once the dialect is known.
     pub(crate) idents: Vec<Placed>,
     /// Values that came with the text: of [`Query::bind`], and of the query builder under reserved names.
     pub(crate) built: Params<'static>,
-    pub(crate) timeout: Option<Duration>,
     pub(crate) limits: ResultLimits,
-    pub(crate) prepared: bool,
-    pub(crate) allow_unused: bool,
 }
 
 /// SQL text with options, for everything that takes a query; the start of a query that is [put together](Query::push).
@@ -34,15 +41,7 @@ pub struct Query<'q> {
 /// # let _ = query;
 /// ```
 pub fn sql<'q>(text: impl Into<Cow<'q, str>>) -> Query<'q> {
-    Query {
-        text: text.into(),
-        idents: Vec::new(),
-        built: Params::new(),
-        timeout: None,
-        limits: ResultLimits::default(),
-        prepared: true,
-        allow_unused: false,
-    }
+    Query { text: text.into(), more: None, timeout: None, prepared: true, allow_unused: false }
 }
 
 impl<'q> Query<'q> {
@@ -57,7 +56,7 @@ impl<'q> Query<'q> {
     /// default is the option [`max_rows`](crate::PoolOptions::max_rows); `usize::MAX` lifts it.
     #[must_use]
     pub fn max_rows(mut self, rows: usize) -> Self {
-        self.limits.rows = Some(rows);
+        self.more().limits.rows = Some(rows);
         self
     }
 
@@ -66,7 +65,7 @@ impl<'q> Query<'q> {
     /// [`max_bytes`](crate::PoolOptions::max_bytes), which says what counts; `usize::MAX` lifts it.
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.limits.bytes = Some(bytes);
+        self.more().limits.bytes = Some(bytes);
         self
     }
 
@@ -95,11 +94,26 @@ impl<'q> Query<'q> {
     pub fn into_owned(self) -> Query<'static> {
         Query { text: Cow::Owned(self.text.into_owned()), ..self }
     }
+
+    pub(crate) fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    /// The values that came with the text, if there are any.
+    pub(crate) fn take_built(&mut self) -> Option<Params<'static>> {
+        let more = self.more.as_mut().filter(|more| !more.built.is_empty())?;
+        Some(std::mem::take(&mut more.built))
+    }
+
+    pub(crate) fn limits(&self) -> ResultLimits {
+        self.more.as_ref().map_or_else(ResultLimits::default, |more| more.limits)
+    }
 }
 
 impl fmt::Debug for Query<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Query").field("text", &self.text).field("bound", &self.built).finish_non_exhaustive()
+        let bound: Vec<_> = self.more.iter().flat_map(|more| more.built.names()).collect();
+        f.debug_struct("Query").field("text", &self.text).field("bound", &bound).finish_non_exhaustive()
     }
 }
 

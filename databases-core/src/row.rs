@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::from_row::FromRow;
@@ -42,12 +42,22 @@ impl Column {
 }
 
 /// The columns of a result, shared by its rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Columns {
     all: Box<[Column]>,
     /// Whether two of them have the same name, or there are too many to compare each with each.
     repeats: bool,
+    /// Names that they were found to begin with: those of the first struct that they were read as.
+    begin: OnceLock<&'static [&'static str]>,
 }
+
+impl PartialEq for Columns {
+    fn eq(&self, other: &Self) -> bool {
+        self.all == other.all
+    }
+}
+
+impl Eq for Columns {}
 
 impl Columns {
     /// Columns in the order of the result.
@@ -57,13 +67,31 @@ impl Columns {
         let is_there = |index: usize, column: &Column| columns[..index].iter().any(|other| other.name == column.name);
         let repeats =
             columns.len() > COMPARED || columns.iter().enumerate().any(|(index, column)| is_there(index, column));
-        Self { all: columns.into(), repeats }
+        Self { all: columns.into(), repeats, begin: OnceLock::new() }
     }
 
     /// Whether the column at `index` is certainly the one named `name`.
     #[inline]
     pub(crate) fn is_at(&self, index: usize, name: &str) -> bool {
         !self.repeats && self.all.get(index).is_some_and(|column| *column.name == *name)
+    }
+
+    /// Whether the first columns are certainly those named `names`, in this order.
+    // Names that were compared once are known by their address: columns are kept with their statement.
+    #[inline]
+    pub(crate) fn begin_with(&self, names: &'static [&'static str]) -> bool {
+        self.begin.get().is_some_and(|known| std::ptr::eq(*known, names)) || self.are_first(names)
+    }
+
+    #[inline(never)]
+    fn are_first(&self, names: &'static [&'static str]) -> bool {
+        let are =
+            names.len() <= self.all.len() && names.iter().enumerate().all(|(index, name)| self.is_at(index, name));
+        if are {
+            // For the first struct only; most results are always read as the same.
+            let _ = self.begin.set(names);
+        }
+        are
     }
 
     /// How many there are.
@@ -159,6 +187,30 @@ pub trait LiveRow {
     ///
     /// [`ErrorKind::Decode`] if the bytes are not what their type says.
     fn cell(&self, column: usize) -> Result<ValueRef<'_>>;
+
+    /// The cell, if it is a [`ValueRef::Int`]; a backend may have a shorter way to it, as to the next ones.
+    fn int(&self, column: usize) -> Option<i64> {
+        match self.cell(column) {
+            Ok(ValueRef::Int(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The cell, if it is a [`ValueRef::Float`].
+    fn float(&self, column: usize) -> Option<f64> {
+        match self.cell(column) {
+            Ok(ValueRef::Float(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The cell, if it is a [`ValueRef::Text`].
+    fn text(&self, column: usize) -> Option<&str> {
+        match self.cell(column) {
+            Ok(ValueRef::Text(value)) => Some(value),
+            _ => None,
+        }
+    }
 }
 
 /// A row that is read where it is: in a batch, or in the hands of the driver. What derives read.
@@ -209,18 +261,14 @@ impl<'a> RowRef<'a> {
     /// As [`Row::get`].
     #[inline]
     pub fn get_at<T: FromValue>(&self, index: usize) -> Result<T> {
-        self.cell(index).and_then(T::from_value).map_err(|error| name_column(self.columns, index, error))
-    }
-
-    #[inline]
-    fn cell(&self, index: usize) -> Result<ValueRef<'a>> {
         if index >= self.columns.len() {
             return Err(no_such_index(self.columns, index));
         }
-        match self.source {
-            Source::Kept(row) => row.batch.cell(row.index, index),
-            Source::Live(row) => row.cell(index),
-        }
+        let value = match self.source {
+            Source::Kept(row) => row.batch.cell(row.index, index).and_then(T::from_value),
+            Source::Live(row) => T::from_live(row, index),
+        };
+        value.map_err(|error| name_column(self.columns, index, error))
     }
 }
 
@@ -358,7 +406,10 @@ impl Row {
     }
 
     fn cell(&self, index: usize) -> Result<ValueRef<'_>> {
-        RowRef::kept(self).cell(index)
+        if index >= self.len() {
+            return Err(no_such_index(self.columns(), index));
+        }
+        self.batch.cell(self.index, index)
     }
 }
 

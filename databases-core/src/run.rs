@@ -118,7 +118,7 @@ impl Inner {
             return ResultLimits::default();
         }
         let options = self.options();
-        call.query.limits.or(ResultLimits { rows: options.max_rows, bytes: options.max_bytes })
+        call.query.limits().or(ResultLimits { rows: options.max_rows, bytes: options.max_bytes })
     }
 
     /// A span that lasts as long as the transaction's handle.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::array::Array;
 use crate::error::Result;
+use crate::row::LiveRow;
 use crate::types::{Date, DateTime, Decimal, Interval, JsonText, Time, Timestamp, Uuid};
 
 /// An owned value: a parameter, or a cell taken out of its row.
@@ -421,6 +422,13 @@ pub trait FromValue: Sized + Send {
     /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value does not fit this type exactly.
     /// [`Row::get`](crate::Row::get) adds the column's name and type.
     fn from_value(value: ValueRef<'_>) -> Result<Self>;
+
+    /// Reads the cell of a row that a statement stands at.
+    #[doc(hidden)]
+    #[inline]
+    fn from_live(row: &dyn LiveRow, column: usize) -> Result<Self> {
+        row.cell(column).and_then(Self::from_value)
+    }
 }
 
 #[cfg(test)]

@@ -87,10 +87,16 @@ fn by_position(input: &Input) -> TokenStream {
 /// Reads each column by the name of its field; names are looked up when the plan is empty.
 fn by_name(input: &Input) -> TokenStream {
     let krate = &input.krate;
-    let lookups = input.columns().enumerate().map(|(ordinal, (_, Column { name, default, .. }))| match default {
-        None => quote!(__plan.index_of(__columns, #ordinal, #name)?),
-        Some(_) => quote!(__plan.index_if_there(__columns, #name)?),
-    });
+    let indices = if input.columns().all(|(_, column)| column.default.is_none()) {
+        let names = input.columns().map(|(_, Column { name, .. })| name);
+        quote!(__plan.positions(__columns, &[#(#names),*])?)
+    } else {
+        let lookups = input.columns().enumerate().map(|(ordinal, (_, Column { name, default, .. }))| match default {
+            None => quote!(__plan.index_of(__columns, #ordinal, #name)?),
+            Some(_) => quote!(__plan.index_if_there(__columns, #name)?),
+        });
+        quote!(#krate::__private::Indices::of([#(#lookups),*]))
+    };
     let flattened = input.fields.iter().filter_map(|field| match &field.role {
         Role::Flatten(prefix) => Some(prefix.as_ref().map_or(quote!(""), LitStr::to_token_stream)),
         Role::Column(_) | Role::Skip(_) => None,
@@ -99,7 +105,7 @@ fn by_name(input: &Input) -> TokenStream {
     let prefixes: Vec<_> = flattened.collect();
     let index: Vec<_> = (0..input.columns().count()).map(|index| format_ident!("__index_{index}")).collect();
     let inner: Vec<_> = (0..prefixes.len()).map(|index| format_ident!("__inner_{index}")).collect();
-    let (mut indices, mut inners) = (index.iter(), inner.iter());
+    let (mut positions, mut inners) = (index.iter(), inner.iter());
     let fields = input.fields.iter().map(|field| {
         let (member, ty) = (&field.member, &field.ty);
         if let Role::Flatten(_) = field.role {
@@ -107,7 +113,7 @@ fn by_name(input: &Input) -> TokenStream {
             return quote!(#member: <#ty as #krate::FromRow>::from_row_planned(__row, #inner)?);
         }
         field_value(field, |column| {
-            let index = indices.next().expect("there is an index for each column");
+            let index = positions.next().expect("there is an index for each column");
             let is_there = quote!(#index != #krate::__private::Plan::ABSENT);
             column_value(krate, ty, column, &quote!(#index), &is_there)
         })
@@ -125,7 +131,7 @@ fn by_name(input: &Input) -> TokenStream {
         ) -> #krate::Result<Self> {
             if __plan.is_empty() {
                 let __columns = __row.columns();
-                __plan.indices = #krate::__private::Indices::of([#(#lookups),*]);
+                __plan.indices = #indices;
                 __plan.flattened = ::std::vec![#(__plan.flatten(#prefixes)),*];
             }
             let (&[#(#index),*], [#(#inner),*]) = (&__plan.indices[..], &mut __plan.flattened[..]) else {

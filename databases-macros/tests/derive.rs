@@ -79,14 +79,6 @@ mod fake {
             pub flattened: Vec<Plan>,
         }
 
-        pub struct Indices;
-
-        impl Indices {
-            pub fn of<const N: usize>(indices: [usize; N]) -> Vec<usize> {
-                indices.into()
-            }
-        }
-
         impl Plan {
             pub fn is_empty(&self) -> bool {
                 self.indices.is_empty() && self.flattened.is_empty()
@@ -94,8 +86,8 @@ mod fake {
             pub fn no_prefix<T: super::FromRow>(&self) -> super::Result<()> {
                 Ok(())
             }
-            pub fn index_of(&self, columns: &super::Columns, _: usize, name: &str) -> super::Result<usize> {
-                columns.index_of(name)
+            pub fn positions(&self, columns: &super::Columns, names: &[&str]) -> super::Result<Vec<usize>> {
+                names.iter().map(|name| columns.index_of(name)).collect()
             }
         }
     }

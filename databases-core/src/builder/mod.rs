@@ -52,7 +52,11 @@ impl NamedWriter {
     fn finish(self) -> Result<Query<'static>> {
         match self.refused {
             Some(refused) => Err(refused),
-            None => Ok(Query { built: self.params, ..sql(self.sql) }),
+            None => {
+                let mut query = sql(self.sql);
+                query.more().built = self.params;
+                Ok(query)
+            }
         }
     }
 }

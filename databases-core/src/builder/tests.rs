@@ -38,7 +38,7 @@ const NOT_POSTGRES: &[Dialect] = &[Dialect::MYSQL, Dialect::SQLITE];
 fn values_become_named_parameters() {
     let query = insert().into_query(Dialect::POSTGRES).unwrap();
     assert_eq!(query.text(), r#"INSERT INTO "t" ("a", "b") VALUES (:_databases_1, :_databases_2)"#);
-    assert_eq!(query.built.names().collect::<Vec<_>>(), ["_databases_1", "_databases_2"]);
+    assert_eq!(query.more.unwrap().built.names().collect::<Vec<_>>(), ["_databases_1", "_databases_2"]);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn returning_is_written_for_mariadb() {
         query.text(),
         "INSERT INTO `t` (`a`, `b`) VALUES (:_databases_1, :_databases_2) RETURNING `a` + :_databases_returning_1, :n"
     );
-    assert_eq!(query.built.len(), 3);
+    assert_eq!(query.more.unwrap().built.len(), 3);
     let query = insert.into_query(Dialect::SQLITE).unwrap();
     assert!(query.text().ends_with(r#"RETURNING "a" + :_databases_3, :n"#));
     let delete = Build::delete().from_table("t").returning_col(("t", "a")).to_owned();

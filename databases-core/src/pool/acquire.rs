@@ -96,7 +96,7 @@ impl Inner {
             }
             let keeper_is_late = state.keeper_due.is_some_and(|due| due <= now);
             // This overtakes nobody: whoever waits could not use any of those that are idle.
-            if let Some(at) = state.idle.iter().rposition(Member::is_here) {
+            if let Some(at) = state.idle.iter().rposition(|member| member.is_here()) {
                 let member = state.idle.remove(at);
                 state.set(member.key, Use::Held(purpose, now));
                 (Taken::Slot(Slot::new(self.clone(), member)), Vec::new(), keeper_is_late)

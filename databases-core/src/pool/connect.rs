@@ -221,11 +221,11 @@ impl Inner {
         conn: Arc<dyn BackendConnection>,
         home: Option<Handle>,
         place: Place,
-    ) -> Member {
+    ) -> Box<Member> {
         let lifetime = self.options().max_lifetime;
         let expires = (!lifetime.is_zero() && !self.single).then(|| later(lifetime - jitter(lifetime / 10)));
         self.maintain();
-        Member {
+        Box::new(Member {
             conn,
             key: place.keep(),
             expires,
@@ -234,7 +234,7 @@ impl Inner {
             open: None,
             dirty: false,
             losses: self.losses.load(Relaxed),
-        }
+        })
     }
 
     /// A connection was opened for whoever waits first. After a failure nothing was begun for those who still wait;
@@ -266,7 +266,7 @@ pub(super) fn start(planned: Vec<(Handle, Attempt)>) {
 pub(super) struct Attempt {
     inner: Arc<Inner>,
     /// The connection whose place it is.
-    weeded: Option<Member>,
+    weeded: Option<Box<Member>>,
     place: Option<(Place, Key)>,
     runtime: Id,
 }

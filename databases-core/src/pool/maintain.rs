@@ -23,9 +23,8 @@ impl Inner {
             let base = inner.base_status();
             let member = {
                 let mut state = inner.lock();
-                let unclean =
-                    |member: &super::state::Member| !member.is_clean(member.conn.status(), base) && member.is_here();
-                let found = state.idle.iter().position(unclean);
+                let idle = &mut state.idle;
+                let found = idle.iter().position(|one| !one.is_clean(one.conn.status(), base) && one.is_here());
                 found.map(|at| state.idle.remove(at))
             };
             if let Some(member) = member {

@@ -27,7 +27,7 @@ pub(crate) struct Open {
 pub(crate) struct Slot {
     pub(super) inner: Arc<Inner>,
     /// Gone only while the slot is dropped or handed on.
-    pub(super) member: Option<Member>,
+    pub(super) member: Option<Box<Member>>,
     dirty: AtomicBool,
     discard: AtomicBool,
     open: Mutex<Option<Open>>,
@@ -36,7 +36,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(inner: Arc<Inner>, member: Member) -> Self {
+    pub(super) fn new(inner: Arc<Inner>, member: Box<Member>) -> Self {
         Self {
             inner,
             member: Some(member),
@@ -106,7 +106,7 @@ impl Inner {
 
     /// Takes a connection back: to the first waiter, to the idle ones, or out of the pool. The only connection stays as
     /// long as it works; one that could not be put in order is left to whoever takes it next.
-    pub(super) fn release(self: &Arc<Self>, mut member: Member, discard: bool, now: Instant) {
+    pub(super) fn release(self: &Arc<Self>, mut member: Box<Member>, discard: bool, now: Instant) {
         let status = member.conn.status();
         let expired = !self.single && member.expires.is_some_and(|at| at <= now);
         if status == Status::Broken {
@@ -126,7 +126,7 @@ impl Inner {
     }
 
     /// Gives a connection to the first waiter that still waits, or puts it with the idle ones.
-    pub(super) fn hand_over(self: &Arc<Self>, mut member: Member, now: Instant) {
+    pub(super) fn hand_over(self: &Arc<Self>, mut member: Box<Member>, now: Instant) {
         loop {
             let waiter = {
                 let mut state = self.lock();
@@ -154,7 +154,7 @@ impl Inner {
     }
 
     /// Takes a connection out of the pool and closes it; its place is free once it is closed.
-    pub(super) fn retire(self: &Arc<Self>, member: Member) {
+    pub(super) fn retire(self: &Arc<Self>, member: Box<Member>) {
         let place = Place::of(self.clone(), member.key);
         match Handle::try_current() {
             Ok(here) if member.is_here() => {

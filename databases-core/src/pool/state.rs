@@ -116,7 +116,8 @@ struct Entry {
 pub(super) struct State {
     pub(super) closed: bool,
     /// Last in, first out.
-    pub(super) idle: Vec<Member>,
+    #[expect(clippy::vec_box, reason = "each use of a connection moves it out and in again")]
+    pub(super) idle: Vec<Box<Member>>,
     /// First in, first out; the key is the ticket.
     pub(super) waiters: BTreeMap<u64, Waiter>,
     pub(super) next_ticket: u64,
