@@ -111,6 +111,27 @@ impl LiveRow for Live<'_> {
             Cell::Blob(bytes) => ValueRef::Bytes(bytes),
         })
     }
+
+    fn int(&self, column: usize) -> Option<i64> {
+        match self.0.get_ref(column) {
+            Ok(Cell::Integer(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    fn float(&self, column: usize) -> Option<f64> {
+        match self.0.get_ref(column) {
+            Ok(Cell::Real(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    fn text(&self, column: usize) -> Option<&str> {
+        match self.0.get_ref(column) {
+            Ok(Cell::Text(bytes)) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
 }
 
 #[cold]

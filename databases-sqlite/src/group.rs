@@ -184,7 +184,7 @@ impl Session {
         self.inserts.stop();
         match ran {
             Ok(Some(result)) => {
-                let ended = begun + out.time;
+                let ended = begun + out.time.unwrap_or_default();
                 (Ok(out.into_reply(result)), Some(ended))
             }
             Ok(None) => unreachable!("whoever leads has the permit"),

@@ -35,13 +35,70 @@ pub(crate) const SHORT: Duration = Duration::from_micros(100);
 /// After so long the task that reads must let others run: a hundred tasks then have their turns within some milliseconds.
 const TURN: Duration = Duration::from_micros(40);
 
+/// So many reads are timed each by itself, once it is not certain that they are short.
+const TIMED: u32 = 16;
+
 /// What a read gave.
 pub(crate) struct Here {
     pub(crate) batch: Option<Batch>,
     pub(crate) result: ExecResult,
+    /// When it ended; if it was certainly short, when it began.
     pub(crate) ended: Instant,
     /// Whether this thread has read long enough for now.
     pub(crate) turn_is_over: bool,
+}
+
+/// What a read on the thread of its caller may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    pub(crate) now: Instant,
+    pub(crate) within: Duration,
+    /// Whether its end is looked at in any case.
+    pub(crate) is_timed: bool,
+}
+
+/// For how long the threads of callers have used a session since one of them was told to let others run.
+///
+/// Reading the clock takes a good part of the shortest reads, so where one follows another the beginning of the next tells
+/// how long the one before it took at the most.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    used: Duration,
+    /// When the last read of this turn began.
+    began: Option<Instant>,
+    /// Its end was not looked at.
+    is_open: bool,
+    /// How many of the next reads are timed: something took long, and perhaps it was one of those.
+    timed: u32,
+}
+
+impl Turn {
+    /// A read begins; whether its end is to be looked at.
+    pub(crate) fn begin(&mut self, now: Instant) -> bool {
+        match self.began.replace(now).map(|began| now.saturating_duration_since(began)) {
+            Some(since) if since <= SHORT => self.used += if self.is_open { since } else { Duration::ZERO },
+            Some(_) => self.timed = TIMED,
+            None => {}
+        }
+        self.is_open = false;
+        self.timed > 0
+    }
+
+    /// A read has ended, after `time` if that was looked at; whether others should run now.
+    pub(crate) fn end(&mut self, time: Option<Duration>) -> bool {
+        match time {
+            Some(time) => {
+                self.used += time;
+                self.timed = self.timed.saturating_sub(1);
+            }
+            None => self.is_open = true,
+        }
+        let is_over = self.used >= TURN;
+        if is_over {
+            *self = Self { timed: self.timed, ..Self::default() };
+        }
+        is_over
+    }
 }
 
 impl Session {
@@ -61,11 +118,11 @@ impl Session {
             let Ok(largest) = self.connection().set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST) else { return Ok(None) };
             self.length_limit = Some(largest);
         }
-        let mut out = Output::here(ROWS, now, within, live);
+        let mut out = Output::here(ROWS, Budget { now, within, is_timed: self.turn.begin(now) }, live);
         // Nothing is left half done: the statement is reset on the way.
         let ran = catch_unwind(AssertUnwindSafe(|| self.step_all(request, &mut out)));
         self.watch.leave();
-        Ok(self.ran_here(ran?, out, now, request))
+        Ok(self.ran_here(ran?, &mut out, now, request))
     }
 
     /// From here on it is the worker's again, where values may be as large as SQLite allows.
@@ -79,18 +136,15 @@ impl Session {
     fn ran_here(
         &mut self,
         ran: Result<Option<ExecResult>, Failure>,
-        out: Output<'_>,
+        out: &mut Output<'_>,
         now: Instant,
         request: &Request,
     ) -> Option<Result<Here>> {
         let failure = match ran {
             Ok(Some(result)) => {
-                self.read_here += out.time;
-                let turn_is_over = self.read_here >= TURN;
-                if turn_is_over {
-                    self.read_here = Duration::ZERO;
-                }
-                return Some(Ok(Here { ended: now + out.time, batch: out.into_batch(), result, turn_is_over }));
+                let turn_is_over = self.turn.end(out.time);
+                let ended = out.time.map_or(now, |time| now + time);
+                return Some(Ok(Here { ended, batch: out.take_batch(), result, turn_is_over }));
             }
             Ok(None) => {
                 if out.overran {

@@ -10,7 +10,7 @@ use databases_core::url::{DatabaseUrl, UrlOptions};
 use databases_core::{Params, PoolOptions, Result, Row, RowBatch, TransactionOptions, params};
 
 use crate::connection::SqliteConnection;
-use crate::here::{Here, SHORT};
+use crate::here::{Here, SHORT, Turn};
 use crate::options::Config;
 use crate::permit::WritePermit;
 
@@ -128,6 +128,25 @@ async fn with_table(url: &str) -> Db {
         db.exec_with("INSERT INTO t VALUES (:id, :name)", params! { id, name: format!("name {id}") }).await.unwrap();
     }
     db
+}
+
+#[test]
+fn reads_that_follow_each_other_are_timed_by_the_next_one_and_behind_a_gap_each_by_itself() {
+    let (mut turn, mut now) = (Turn::default(), Instant::now());
+    let micros = Duration::from_micros;
+    for _ in 0..8 {
+        assert!(!turn.begin(now) && !turn.end(None));
+        now += micros(5);
+    }
+    assert!(!turn.begin(now) && turn.end(None), "the eight before it took 40 us");
+    now += Duration::from_secs(1);
+    assert!(!turn.begin(now) && !turn.end(None), "others have run meanwhile");
+    now += micros(101);
+    for _ in 0..16 {
+        assert!(turn.begin(now) && !turn.end(Some(micros(2))), "one of them may have taken long");
+        now += micros(3);
+    }
+    assert!(!turn.begin(now) && turn.end(Some(micros(8))), "32 us of those before it, and 8 that SQLite saw");
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ pub(crate) struct Known {
     run: Run,
     /// How long it takes: the longest time, which fades while it takes less.
     pace: Duration,
+    /// How many rows the last two runs gave.
+    rows: [usize; 2],
     looks_often: Looks,
 }
 
@@ -58,6 +60,7 @@ impl Known {
             columns: columns_of(statement),
             run: Run::of(statement),
             pace: Duration::ZERO,
+            rows: [0; 2],
             looks_often: Looks::NotAsked,
         }
     }
@@ -85,6 +88,16 @@ impl Known {
     /// Remembers how long a run took.
     pub(crate) fn took(&mut self, time: Duration) {
         self.pace = time.max(self.pace - self.pace / 8);
+    }
+
+    /// Remembers how many rows a run gave.
+    pub(crate) fn gave(&mut self, rows: usize) {
+        self.rows = [rows, self.rows[0]];
+    }
+
+    /// How many rows the next run will give, as it seems.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows[0].min(self.rows[1])
     }
 
     /// How long a run takes at the most, as far as is known.

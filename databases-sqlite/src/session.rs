@@ -12,6 +12,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, InterruptHandle, OpenFlags};
 
 use crate::error::{About, Stage, from_sqlite};
+use crate::here::Turn;
 use crate::inserts::Inserts;
 use crate::known::Known;
 use crate::options::{Config, Decimals, Mode};
@@ -56,8 +57,8 @@ pub(crate) struct Session {
     pub(crate) was_lent: bool,
     /// The largest value that SQLite allows, while the threads of its callers use the session and allow less.
     pub(crate) length_limit: Option<i32>,
-    /// How long it was used by the threads of its callers since one of them was told to let others run.
-    pub(crate) read_here: Duration,
+    /// How long it is used by the threads of its callers.
+    pub(crate) turn: Turn,
     /// A text may have left something behind that another session lacks, such as an attached database.
     pub(crate) altered: bool,
     /// The version of the schema, and whether it has constraints that are checked at COMMIT.
@@ -86,7 +87,7 @@ impl Session {
             corrupt: false,
             was_lent: false,
             length_limit: None,
-            read_here: Duration::ZERO,
+            turn: Turn::default(),
             altered: false,
             deferring: None,
         };

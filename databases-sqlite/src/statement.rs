@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::batch::{Batch, Limits, Live};
 use crate::bulk::{Bulk, Run};
 use crate::error::{About, Stage, no_statement, several_statements};
+use crate::here::Budget;
 use crate::known::{Known, STOPPED};
 use crate::options::Decimals;
 use crate::permit::Held;
@@ -189,19 +190,20 @@ impl Session {
         let Self { connection, known, inserts, watch, .. } = self;
         let connection = connection.as_ref().expect("the connection is only away while `lend` runs");
         let before = if keep { find(known, &request.sql) } else { None };
-        if let Some((_, within)) = out.here
-            && !before.as_ref().is_some_and(|known| known.is_short(within))
-        {
-            return Ok(None);
-        }
-        let mut learnt = Learnt { before, new: None, seen: false };
         let start = match out.here {
-            Some((now, within)) => {
-                watch.enter(now, within);
+            Some(Budget { now, within, .. }) => {
+                if !before.as_ref().is_some_and(|known| known.is_short(within)) {
+                    return Ok(None);
+                }
+                watch.enter(within);
                 now
             }
             None => out.begun.unwrap_or_else(Instant::now),
         };
+        if let (Some(sink), Some(known)) = (&mut out.live, &before) {
+            sink.expect(known.rows());
+        }
+        let mut learnt = Learnt { before, new: None, seen: false };
         let mut statement = prepare(connection, &request.sql, &request.template, request.args.len(), keep)?;
         let reads = statement.readonly();
         if lacks_permit && (!reads || surely_writes(request.template.class())) {
@@ -211,11 +213,13 @@ impl Session {
         inserts.watch(&request.template);
         let has_columns = statement.column_count() > 0;
         let mut flow = Flow::Continue;
+        let mut count = 0;
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(running)? {
             if watch.is_cancelled() {
                 return Err(cancelled().into());
             }
+            count += 1;
             if !request.wants_rows {
                 continue;
             }
@@ -245,9 +249,16 @@ impl Session {
         }
         let affected = if counts_rows(&request.template, &statement) { connection.changes() } else { 0 };
         let id = inserts.id(connection, affected);
-        // A stream takes as long as its reader.
-        out.time = if out.feed.is_some() { STOPPED } else { start.elapsed() };
-        known.took(out.time);
+        out.time = match out.here {
+            // What SQLite has not looked at once was as short as it gets.
+            Some(Budget { is_timed: false, .. }) if !watch.has_looked() => None,
+            // A stream takes as long as its reader.
+            _ => Some(if out.feed.is_some() { STOPPED } else { start.elapsed() }),
+        };
+        if let Some(time) = out.time {
+            known.took(time);
+        }
+        known.gave(count);
         if keep && reads && may_run_here(&request.template) {
             known.ask(connection, &request.sql);
         }
@@ -430,16 +441,16 @@ pub(crate) struct Output<'s> {
     feed: Option<Feed>,
     rows: Rows,
     limits: Limits,
-    /// On the thread of the caller, who has so much time from then on and takes at most one batch.
-    here: Option<(Instant, Duration)>,
+    /// On the thread of the caller, who has so much time and takes at most one batch.
+    here: Option<Budget>,
     /// When the statement began, if that was looked at before.
     pub(crate) begun: Option<Instant>,
     /// Takes the rows where they stand.
     live: Option<&'s mut dyn LiveSink>,
     /// And these were more.
     pub(crate) overran: bool,
-    /// How long the statement took.
-    pub(crate) time: Duration,
+    /// How long the statement took, if that was looked at.
+    pub(crate) time: Option<Duration>,
 }
 
 impl<'s> Output<'s> {
@@ -454,25 +465,35 @@ impl<'s> Output<'s> {
             begun: None,
             live: None,
             overran: false,
-            time: Duration::ZERO,
+            time: None,
         }
     }
 
     /// For a caller that waits for nothing: to `live`, or one batch within `limits`.
-    pub(crate) fn here(limits: Limits, now: Instant, within: Duration, live: Option<&'s mut dyn LiveSink>) -> Self {
-        Self { here: Some((now, within)), live, ..Self::new(None, limits) }
+    pub(crate) fn here(limits: Limits, budget: Budget, live: Option<&'s mut dyn LiveSink>) -> Self {
+        Self {
+            reply: None,
+            feed: None,
+            rows: Rows::default(),
+            limits,
+            here: Some(budget),
+            begun: None,
+            live,
+            overran: false,
+            time: None,
+        }
     }
 
     /// The statement did not end, and begins anew elsewhere.
-    pub(crate) fn restart(self) {
-        if let Some(sink) = self.live {
+    pub(crate) fn restart(&mut self) {
+        if let Some(sink) = &mut self.live {
             sink.restart();
         }
     }
 
     /// The only batch.
-    pub(crate) fn into_batch(self) -> Option<Batch> {
-        self.rows.current
+    pub(crate) fn take_batch(&mut self) -> Option<Batch> {
+        self.rows.current.take()
     }
 
     /// What is handed over when the statement is done.

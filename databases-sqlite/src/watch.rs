@@ -12,15 +12,19 @@ pub(crate) const INSTRUCTIONS_PER_LOOK: i32 = 100;
 const LOOKS_PER_MICROSECOND: u32 = 2;
 /// And after so many times the time that it should take, of which a cold file takes most.
 const TIMES_OF_WITHIN: u64 = 3;
+/// The clock is read at one look of so many, and not at the first: most reads are over by then.
+const LOOKS_PER_TIME: u32 = 4;
 
 /// Shared by a session, whose handlers look at it, and by those who stop its jobs.
 #[derive(Debug)]
 pub(crate) struct Watch {
     cancelled: AtomicBool,
-    /// When the read on its caller's thread must stop, in nanoseconds after `start`; 0 on the worker.
-    deadline: AtomicU64,
-    /// How many looks are left.
+    /// How long the read on its caller's thread should take, in microseconds; 0 on the worker.
+    within: AtomicU32,
+    /// How many looks are left to it.
     looks: AtomicU32,
+    /// When it must stop, in nanoseconds after `start`; 0 until the clock is first read.
+    deadline: AtomicU64,
     start: Instant,
 }
 
@@ -28,8 +32,9 @@ impl Default for Watch {
     fn default() -> Self {
         Self {
             cancelled: AtomicBool::new(false),
-            deadline: AtomicU64::new(0),
+            within: AtomicU32::new(0),
             looks: AtomicU32::new(0),
+            deadline: AtomicU64::new(0),
             start: Instant::now(),
         }
     }
@@ -52,32 +57,53 @@ impl Watch {
 
     /// From now on the connection is used by its caller's thread, which should take no longer than `within`, until
     /// [`Watch::leave`].
-    pub(crate) fn enter(&self, now: Instant, within: Duration) {
-        let within = nanos(within);
-        let deadline =
-            nanos(now.saturating_duration_since(self.start)).saturating_add(within.saturating_mul(TIMES_OF_WITHIN));
-        let micros = u32::try_from(within / 1000).unwrap_or(u32::MAX);
-        self.looks.store(micros.saturating_mul(LOOKS_PER_MICROSECOND), Relaxed);
-        self.deadline.store(deadline, Relaxed);
+    pub(crate) fn enter(&self, within: Duration) {
+        let micros = u32::try_from(nanos(within) / 1000).unwrap_or(u32::MAX).max(1);
+        self.looks.store(looks_within(micros), Relaxed);
+        self.deadline.store(0, Relaxed);
+        self.within.store(micros, Relaxed);
     }
 
     pub(crate) fn leave(&self) {
-        self.deadline.store(0, Relaxed);
+        self.within.store(0, Relaxed);
     }
 
     /// Whether nothing may be waited for.
     pub(crate) fn is_here(&self) -> bool {
-        self.deadline.load(Relaxed) != 0
+        self.within.load(Relaxed) != 0
+    }
+
+    /// Whether SQLite has looked since [`Watch::enter`], as it does at the latest after some hundred instructions.
+    pub(crate) fn has_looked(&self) -> bool {
+        self.looks.load(Relaxed) != looks_within(self.within.load(Relaxed))
     }
 
     /// The progress handler: whether the statement must stop.
     pub(crate) fn must_stop(&self) -> bool {
-        if self.is_cancelled() {
-            return true;
-        }
-        let deadline = self.deadline.load(Relaxed);
-        deadline != 0 && (self.looks.fetch_sub(1, Relaxed) == 0 || nanos(self.start.elapsed()) > deadline)
+        self.is_cancelled() || (self.is_here() && self.is_late())
     }
+
+    // No other thread is here meanwhile, so the count needs no step that cannot be divided.
+    fn is_late(&self) -> bool {
+        let looks = self.looks.load(Relaxed);
+        self.looks.store(looks.saturating_sub(1), Relaxed);
+        if looks % LOOKS_PER_TIME != LOOKS_PER_TIME - 1 {
+            return looks == 0;
+        }
+        let now = nanos(self.start.elapsed());
+        match self.deadline.load(Relaxed) {
+            0 => {
+                let within = u64::from(self.within.load(Relaxed)) * 1000;
+                self.deadline.store(now.saturating_add(within.saturating_mul(TIMES_OF_WITHIN)), Relaxed);
+                false
+            }
+            deadline => now > deadline,
+        }
+    }
+}
+
+fn looks_within(micros: u32) -> u32 {
+    micros.saturating_mul(LOOKS_PER_MICROSECOND)
 }
 
 /// In 64 bits, which hold centuries: those of 128 are divided slowly.
