@@ -341,7 +341,8 @@ pub async fn a_transaction_that_is_over_sends_nothing_more(f: &Fixture) -> Resul
         tx.execute(format!("UPDATE {t} SET n = n + 1 WHERE id = :id"), params! { id }).await
     };
     let (a, b) = (db.begin().await?, db.begin().await?);
-    (update(&a, 1).await?, update(&b, 2).await?);
+    update(&a, 1).await?;
+    update(&b, 2).await?;
     // Whoever is ended lets the other go on.
     let (of_a, of_b) = tokio::join!(update(&a, 2), update(&b, 1));
     let (lost, won, error) = match (of_a, of_b) {
