@@ -79,6 +79,35 @@ async fn spans_have_the_names_of_opentelemetry_and_no_values() -> databases::Res
 }
 
 #[tokio::test]
+async fn control_characters_forge_no_line_of_a_log() -> databases::Result<()> {
+    const FORGED: &str = "\nforged\rforged\u{1b}[31mforged\u{7}";
+    const ENCODED: &str = "%0Aforged%0Dforged%1B[31mforged%07";
+    let (captured, guard) = capture();
+    let folder = std::env::temp_dir().join(format!("databases_telemetry_{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the temporary folder can be written");
+    let db = Database::connect(format!("sqlite:///{}/{ENCODED}", folder.display())).await?;
+    db.execute(format!("CREATE TABLE \"t{FORGED}\" (a)"), ()).await?;
+    db.execute(format!("INSERT INTO \"t{FORGED}\" VALUES ('{FORGED}') -- {FORGED}"), ()).await.unwrap_err();
+    db.execute_script(&format!("SELECT 1; /* {FORGED} */ SELECT 2")).await?;
+    db.transaction(async |tx| tx.fetch_val::<i64>(format!("SELECT 1 AS \"{FORGED}\""), ()).await).await?;
+    db.close().await?;
+    let gone = format!("sqlite:///{}/{ENCODED}/gone?mode=ro&acquire_timeout=1", folder.display());
+    Database::connect(gone).await.unwrap_err();
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+    drop(guard);
+    let text = captured.text();
+    let kinds = ["CREATE", "script", "SELECT 1 AS", "transaction", "could be opened", "opened a SQLite database"];
+    for part in kinds {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+    assert!(text.matches("forged").count() > 20, "{text}");
+    for line in text.lines() {
+        assert!(!line.starts_with("forged") && !line.contains(|c: char| c.is_control()), "{line:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_password_is_in_no_span_event_or_error() {
     let (captured, guard) = capture();
     let urls = [

@@ -101,7 +101,7 @@ impl Connector for MySqlConnector {
         let exposed = !encrypted && self.options.is_over_network() && self.options.tls.mode() != TlsMode::Disable;
         if exposed && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                server.address = %self.target.address,
+                server.address = self.target.address.as_str(),
                 "the session is not encrypted; sslmode=require insists on TLS, sslmode=disable says that this is meant"
             );
         }

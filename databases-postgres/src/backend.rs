@@ -103,7 +103,7 @@ impl Connector for PgConnector {
         connection.codecs = context.types.codecs;
         if exposed && self.options.tls.mode() != TlsMode::Disable && !self.warned.swap(true, Relaxed) {
             tracing::warn!(
-                server.address = %self.target.address,
+                server.address = self.target.address.as_str(),
                 "the session is not encrypted; sslmode=require insists on TLS, sslmode=disable says that this is meant"
             );
         }

@@ -126,7 +126,7 @@ impl Connector for SqliteConnector {
     async fn connect(&self, _: ConnectContext) -> Result<Arc<dyn BackendConnection>> {
         let connection =
             SqliteConnection::open(Arc::clone(&self.config), self.permit.clone(), self.offers.clone()).await?;
-        tracing::debug!(file = %self.target.namespace, "opened a SQLite database");
+        tracing::debug!(file = self.target.namespace.as_str(), "opened a SQLite database");
         Ok(Arc::new(connection))
     }
 }

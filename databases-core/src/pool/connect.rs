@@ -103,7 +103,9 @@ impl Inner {
             }
             Err(error) => error,
         };
-        tracing::warn!(kind = ?error.kind(), %error, "no database connection could be opened");
+        // As text and not as it is displayed: so what a server has put into it is escaped.
+        let told = error.to_string();
+        tracing::warn!(kind = ?error.kind(), error = told.as_str(), "no database connection could be opened");
         let mut state = self.lock();
         let away = self.waits_out(&state, &error);
         state.attempt_failed(&error, away, Instant::now());
@@ -209,8 +211,8 @@ impl Inner {
             "pool",
             otel.name = operation,
             db.system.name = target.system,
-            db.namespace = %target.namespace,
-            server.address = %target.address,
+            db.namespace = target.namespace.as_str(),
+            server.address = target.address.as_str(),
             server.port = target.port,
         )
     }
