@@ -1,4 +1,5 @@
-//! Properties of the scanner over random texts, in every dialect and session mode.
+//! Properties of the scanner over random texts, in every dialect and session mode. `DATABASES_SCANNER_CASES` says how many texts
+//! each is tried with.
 
 use databases_core::sql::{
     ArgPath, Dialect, DialectKind, ItemShape, RewriteOptions, Shape, SqlErrorKind, Template, TemplateCache, Values,
@@ -179,8 +180,13 @@ fn placeholders(native: &str, dialect: Dialect) -> Vec<String> {
     found
 }
 
+fn cases() -> u32 {
+    let cases = std::env::var("DATABASES_SCANNER_CASES").ok();
+    cases.map_or(2_000, |cases| cases.parse().expect("DATABASES_SCANNER_CASES is a number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_panics(sql in texts(), dialect in dialects(), seed in any::<u32>(), unused in any::<bool>()) {
