@@ -294,16 +294,16 @@ fn ten_thousand_texts_leave_memory_and_statements_flat_on_mysql() {
 
 // ---- connections --------------------------------------------------------------------------------------------------
 
-/// How long the connections of one server may take, unless `LIMITS_CONNECTIONS` says how many are wanted.
+/// How long the connections of one server may take, unless `DATABASES_LIMITS_CONNECTIONS` says how many are wanted.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A database after the other is opened, used, and closed or just dropped: `count` of them or as many as there is time
-/// for, and 40 at least; with `LIMITS_CONNECTIONS=10000` in the environment so many, however long that takes.
+/// for, and 40 at least; with `DATABASES_LIMITS_CONNECTIONS=10000` in the environment so many, however long that takes.
 fn connections(place: Option<Place>, count: usize) {
     let _turn = turn();
     let Some(place) = place else { return };
-    let wanted = std::env::var("LIMITS_CONNECTIONS").ok();
-    let wanted = wanted.map(|count| count.parse::<usize>().expect("LIMITS_CONNECTIONS is a number"));
+    let wanted = std::env::var("DATABASES_LIMITS_CONNECTIONS").ok();
+    let wanted = wanted.map(|count| count.parse::<usize>().expect("DATABASES_LIMITS_CONNECTIONS is a number"));
     leaves_nothing(&place, async || {
         let (mut after_warm_up, mut done, began) = (0, 0, Instant::now());
         while done < wanted.unwrap_or(count) {
@@ -345,4 +345,67 @@ fn a_thousand_connections_leave_nothing_on_postgres() {
 #[test]
 fn thousands_of_connections_leave_nothing_on_mysql() {
     connections(Place::server("mysql"), 5_000);
+}
+
+// ---- dropped statements -------------------------------------------------------------------------------------------
+
+const DROPS: usize = 200;
+
+/// A statement after the other is dropped while it runs: what stops it at the server is closed again.
+fn drops(place: Option<Place>, endless: &str) {
+    let _turn = turn();
+    let Some(place) = place else { return };
+    leaves_nothing(&place, async || {
+        let db = place.builder().max_connections(2).connect().await.expect("it can be connected to");
+        let mut after_warm_up = None;
+        for number in 0..DROPS {
+            if number == DROPS / 10 {
+                after_warm_up = Some(settled(&db).await);
+            }
+            let dropped = tokio::time::timeout(Duration::from_millis(3), db.fetch_val::<i64>(endless, ())).await;
+            assert!(dropped.is_err(), "it was still running");
+            let answer: i64 =
+                db.fetch_val("SELECT :number", params! { number: number as i64 }).await.expect("a number");
+            assert_eq!(answer, number as i64);
+        }
+        let before = after_warm_up.expect("there was a tenth");
+        let mut after = settled(&db).await;
+        // Sockets are closed by tasks of their own, soon.
+        for _ in 0..100 {
+            if after.is_within(&before) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            after = settled(&db).await;
+        }
+        assert!(after.is_within(&before), "{before:?} after {} drops, {after:?} after {DROPS}", DROPS / 10);
+        db.close().await.expect("nobody uses it");
+    });
+}
+
+/// What is in use while both connections are open, and nothing else is.
+async fn settled(db: &Database) -> Usage {
+    let both = (db.acquire().await.expect("one is free"), db.acquire().await.expect("two are free"));
+    for conn in [&both.0, &both.1] {
+        conn.fetch_val::<i64>("SELECT 1", ()).await.expect("it works");
+    }
+    drop(both);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    Usage::now()
+}
+
+#[test]
+fn dropped_statements_leave_no_file_open_on_sqlite() {
+    let count = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) SELECT count(*) FROM c";
+    drops(Some(Place::sqlite()), count);
+}
+
+#[test]
+fn dropped_statements_leave_no_socket_open_on_postgres() {
+    drops(Place::server("postgres"), "SELECT 1 FROM pg_sleep(60)");
+}
+
+#[test]
+fn dropped_statements_leave_no_socket_open_on_mysql() {
+    drops(Place::server("mysql"), "SELECT SLEEP(60)");
 }
