@@ -285,17 +285,12 @@ impl<'a> Lexer<'a> {
     #[inline]
     fn close(&self, mut at: usize, quote: u8, backslash: bool) -> Option<usize> {
         loop {
-            let byte = *self.bytes.get(at)?;
-            if byte == quote {
-                if self.bytes.get(at + 1) != Some(&quote) {
-                    return Some(at + 1);
-                }
-                at += 2;
-            } else if byte == b'\\' && backslash {
-                at += 2;
-            } else {
-                at += 1;
+            let rest = self.bytes.get(at..)?;
+            at += rest.iter().position(|&byte| byte == quote || (byte == b'\\' && backslash))?;
+            if self.bytes[at] == quote && self.bytes.get(at + 1) != Some(&quote) {
+                return Some(at + 1);
             }
+            at += 2;
         }
     }
 
@@ -359,16 +354,18 @@ impl<'a> Lexer<'a> {
         let nests = self.kind == DialectKind::Postgres;
         let mut depth = 1;
         let mut at = self.at + 2;
-        while at + 1 < self.bytes.len() {
-            match (self.bytes[at], self.bytes[at + 1]) {
-                (b'*', b'/') => {
+        let mark = |from: usize| self.bytes.get(from..)?.iter().position(|&byte| matches!(byte, b'*' | b'/'));
+        while let Some(skipped) = mark(at) {
+            at += skipped;
+            match &self.bytes[at..] {
+                [b'*', b'/', ..] => {
                     at += 2;
                     depth -= 1;
                     if depth == 0 {
                         return Ok(self.token(Kind::Comment, at));
                     }
                 }
-                (b'/', b'*') if nests => {
+                [b'/', b'*', ..] if nests => {
                     at += 2;
                     depth += 1;
                 }
@@ -390,8 +387,8 @@ impl<'a> Lexer<'a> {
             end = self.at + 1 + cut;
         }
         let run = &self.bytes[self.at..end];
-        if !run.iter().any(|byte| b"~!@#%^&|`?".contains(byte)) {
-            let signs = run.iter().skip(1).rev().take_while(|byte| b"+-".contains(byte)).count();
+        let signs = run.iter().skip(1).rev().take_while(|byte| matches!(byte, b'+' | b'-')).count();
+        if signs > 0 && !run.iter().any(|byte| b"~!@#%^&|`?".contains(byte)) {
             end -= signs;
         }
         self.token(Kind::Operator, end)

@@ -32,7 +32,7 @@ pub struct Template {
     pub(super) arrays: OnceLock<Arc<str>>,
     /// Where each name stands first.
     pub(super) names: Box<[Range<usize>]>,
-    pub(super) slots: Box<[Slot]>,
+    pub(super) slots: Vec<Slot>,
     /// Offsets of the backslashes that are dropped (E1).
     pub(super) escapes: Box<[usize]>,
     /// Where a native placeholder stands.
@@ -222,6 +222,8 @@ struct Scanner<'a> {
     classifier: Classifier,
     /// Whether the statement has a token.
     started: bool,
+    /// Whether a word that is no keyword, a literal or a dot changes nothing here: most tokens are such, and need not be looked into.
+    calm: bool,
     escapes: Vec<usize>,
     native_placeholder: Option<(usize, usize)>,
     executable: Option<usize>,
@@ -291,6 +293,7 @@ impl<'a> Scanner<'a> {
             blocks: Blocks::new(kind),
             classifier: Classifier::new(kind),
             started: false,
+            calm: false,
             escapes: Vec::new(),
             native_placeholder: None,
             executable: None,
@@ -319,12 +322,12 @@ impl<'a> Scanner<'a> {
     /// Whether a token changes nothing: most are names, dots and literals in the middle of a statement.
     #[inline]
     fn is_dull(&self, token: &Sig) -> bool {
-        let is_plain = match token.kind {
-            Kind::Word => token.kw == Kw::None,
-            Kind::Ident | Kind::Str | Kind::Punct(b'.') => true,
-            _ => false,
-        };
-        is_plain && self.slots.is_calm() && self.blocks.is_calm() && self.classifier.is_calm()
+        self.calm
+            && match token.kind {
+                Kind::Word => token.kw == Kw::None,
+                Kind::Ident | Kind::Str | Kind::Punct(b'.') => true,
+                _ => false,
+            }
     }
 
     #[inline]
@@ -344,6 +347,7 @@ impl<'a> Scanner<'a> {
             self.started = true;
             self.classifier.feed(bytes, token, before);
         }
+        self.calm = self.slots.is_calm() && self.blocks.is_calm() && self.classifier.is_calm();
     }
 
     fn param(&mut self, token: &Sig, before: Before<'_>) {
@@ -377,7 +381,7 @@ impl<'a> Scanner<'a> {
             dialect: self.dialect,
             arrays: OnceLock::new(),
             names: self.names.places(&self.slots.found),
-            slots: self.slots.found.into(),
+            slots: self.slots.found,
             escapes: self.escapes.into(),
             native_placeholder: self.native_placeholder,
             executable: self.executable,
