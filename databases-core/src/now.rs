@@ -72,16 +72,16 @@ pub(crate) fn run_at_once(inner: &Arc<Inner>, call: &mut Call<'_>, sink: &mut dy
         return None;
     }
     let now = Instant::now();
-    let mut slot = inner.take_idle(Purpose::Statement, now)?;
+    let mut borrowed = inner.borrow_idle(Purpose::Statement, now)?;
     let request = checked.arranged(call);
     let within = if inner.resting.load(Relaxed) == 0 { LONG } else { SHORT };
-    let Some(ran) = slot.conn().run_at_once(&request, now.into_std(), within, sink) else {
+    let Some(ran) = borrowed.conn().run_at_once(&request, now.into_std(), within, sink) else {
         call.checked = Some(Box::new(request.into()));
         return None;
     };
     Some(match ran {
         Ok(AtOnce { result, ended, turn_is_over }) => {
-            slot.ended_at(ended.into());
+            borrowed.ended_at(ended.into());
             Done { result: Ok(result), rest: turn_is_over.then(|| Rest::new(inner)) }
         }
         // How long it took is not told, and whoever tries until it works must let those run who could make it work.

@@ -290,7 +290,11 @@ impl<'a> Params<'a> {
 
     /// Whether these are the names of `template` in its order, each with a scalar. Its names are distinct.
     fn are_as_in(&self, template: &sql::Template) -> bool {
-        self.are_named(template.names()) && self.args.iter().all(is_scalar)
+        let are_named = match self.names {
+            Names::Shared(names) => template.has_names(names),
+            Names::Own(_) => self.are_named(template.names()),
+        };
+        are_named && self.args.iter().all(is_scalar)
     }
 
     /// Whether these are the names, in this order.

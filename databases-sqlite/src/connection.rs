@@ -128,7 +128,12 @@ impl SqliteConnection {
         if !self.inline_reads || !may_run_here(&request.template) {
             return None;
         }
-        let ran = self.worker.run_here(|session| session.run_here(request, now, within, sink.live()))?;
+        let ran = self.worker.run_here(|session| {
+            let ran = session.run_here(request, now, within, sink.live());
+            // A read that ends well leaves the session as it was.
+            let is_changed = !matches!(ran, Ok(None | Some(Ok(_))));
+            (ran, is_changed)
+        })?;
         let mut here = ran.unwrap_or_else(|panic| resume_unwind(panic))?;
         if let Ok(Here { batch, .. }) = &mut here
             && let Some(batch) = batch.take()

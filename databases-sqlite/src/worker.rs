@@ -179,14 +179,19 @@ impl Shared {
     fn finished(&self, mut session: Box<Session>) -> bool {
         let (state, interrupt) = (session.state(), session.new_interrupt_handle());
         let mut queue = self.lock();
-        queue.session = Some(session);
-        queue.is_lent = false;
-        queue.running = None;
         queue.broken |= state.status == Status::Broken;
         queue.state = state;
         if interrupt.is_some() {
             queue.interrupt = interrupt;
         }
+        self.give_back(queue, session)
+    }
+
+    /// As `finished`, for a session whose state is what it was.
+    fn give_back(&self, mut queue: Locked<'_>, session: Box<Session>) -> bool {
+        queue.session = Some(session);
+        queue.is_lent = false;
+        queue.running = None;
         let idle = queue.jobs.is_empty();
         let (told, rests) = (idle && queue.waiting > 0, idle && !queue.closing);
         drop(queue);
@@ -282,8 +287,9 @@ impl Worker {
         result.await.map_err(|_| self.lost())
     }
 
-    /// Runs `f` on the thread of the caller, if no job runs or waits. It must be short, and wait for nothing.
-    pub(crate) fn run_here<T>(&self, f: impl FnOnce(&mut Session) -> T) -> Option<T> {
+    /// Runs `f` on the thread of the caller, if no job runs or waits. It must be short, and wait for nothing; and it says
+    /// whether the session's state may be another one now.
+    pub(crate) fn run_here<T>(&self, f: impl FnOnce(&mut Session) -> (T, bool)) -> Option<T> {
         let mut queue = self.shared.lock();
         if queue.closing || queue.broken || !queue.is_idle() || queue.ended {
             return None;
@@ -295,8 +301,8 @@ impl Worker {
         self.shared.watch.begin();
         drop(queue);
         let mut turn = Turn { shared: &self.shared, session: Some(session) };
-        let value = f(turn.session.as_mut().expect("it is there until the turn is over"));
-        turn.over();
+        let (value, is_changed) = f(turn.session.as_mut().expect("it is there until the turn is over"));
+        turn.over(is_changed);
         Some(value)
     }
 
@@ -400,12 +406,12 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    fn over(mut self) {
-        let session = self.session.take();
-        if let Some(session) = session
-            && !self.shared.finished(session)
-        {
-            self.shared.work.notify_one();
+    fn over(mut self, is_changed: bool) {
+        let Some(session) = self.session.take() else { return };
+        let shared = self.shared;
+        let rests = if is_changed { shared.finished(session) } else { shared.give_back(shared.lock(), session) };
+        if !rests {
+            shared.work.notify_one();
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::connect::start;
-use super::slot::{Place, Slot};
+use super::slot::{Borrowed, Place, Slot};
 use super::state::{Key, Member, Purpose, State, Use, Waiter, Work};
 use super::{Grant, Inner, Sharing, after, clean, closed, later};
 use crate::backend::Status;
@@ -48,6 +48,11 @@ impl Inner {
 
     /// The idle connection that was used last, if nothing is to be done before it is used.
     pub(crate) fn take_idle(self: &Arc<Self>, purpose: Purpose, now: Instant) -> Option<Slot> {
+        self.borrow_idle(purpose, now).map(Borrowed::into_slot)
+    }
+
+    /// The same, for a user who gives it back before anything else happens.
+    pub(crate) fn borrow_idle(self: &Arc<Self>, purpose: Purpose, now: Instant) -> Option<Borrowed<'_>> {
         let mut state = self.lock();
         if state.closed || state.keeper_due.is_some_and(|due| due <= now) {
             return None;
@@ -57,8 +62,8 @@ impl Inner {
         state.set(member.key, Use::Held(purpose, now));
         drop(state);
         // One that is not clean is cleaned when it is dropped.
-        let slot = Slot::new(self.clone(), member);
-        self.is_ready(slot.member(), now).then_some(slot)
+        let borrowed = Borrowed::new(self, member, now);
+        self.is_ready(borrowed.member(), now).then_some(borrowed)
     }
 
     async fn acquire_slowly(

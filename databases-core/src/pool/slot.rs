@@ -31,8 +31,6 @@ pub(crate) struct Slot {
     dirty: AtomicBool,
     discard: AtomicBool,
     open: Mutex<Option<Open>>,
-    /// When its user was done with it, if that is known: looking at the clock takes its time.
-    ended: Option<Instant>,
 }
 
 impl Slot {
@@ -43,7 +41,6 @@ impl Slot {
             dirty: AtomicBool::new(false),
             discard: AtomicBool::new(false),
             open: Mutex::default(),
-            ended: None,
         }
     }
 
@@ -69,11 +66,6 @@ impl Slot {
         self.discard.store(true, Relaxed);
     }
 
-    /// It is given back now, and this is the time.
-    pub(crate) fn ended_at(&mut self, now: Instant) {
-        self.ended = Some(now);
-    }
-
     /// It was put in order after all.
     pub(super) fn keep(&self) {
         self.discard.store(false, Relaxed);
@@ -94,7 +86,48 @@ impl Drop for Slot {
         member.dirty |= *self.dirty.get_mut() && !single;
         // What a panic interrupted may have left the session in any state.
         let discard = *self.discard.get_mut() || (std::thread::panicking() && !single);
-        self.inner.release(member, discard, self.ended.unwrap_or_else(Instant::now));
+        self.inner.release(member, discard, Instant::now());
+    }
+}
+
+/// A connection that is used at once and for a moment: nobody marks it, and the time is that of its user.
+pub(crate) struct Borrowed<'a> {
+    inner: &'a Arc<Inner>,
+    /// Gone only while it is dropped or handed on.
+    member: Option<Box<Member>>,
+    ended: Instant,
+}
+
+impl<'a> Borrowed<'a> {
+    pub(super) fn new(inner: &'a Arc<Inner>, member: Box<Member>, now: Instant) -> Self {
+        Self { inner, member: Some(member), ended: now }
+    }
+
+    pub(super) fn member(&self) -> &Member {
+        self.member.as_ref().expect("it has its connection until it is dropped")
+    }
+
+    pub(crate) fn conn(&self) -> &dyn BackendConnection {
+        &*self.member().conn
+    }
+
+    /// It is given back now, and this is the time.
+    pub(crate) fn ended_at(&mut self, now: Instant) {
+        self.ended = now;
+    }
+
+    pub(super) fn into_slot(mut self) -> Slot {
+        let member = self.member.take().expect("it has its connection until it is dropped");
+        Slot::new(self.inner.clone(), member)
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let Some(member) = self.member.take() else { return };
+        // As of a slot.
+        let discard = std::thread::panicking() && !self.inner.single;
+        self.inner.release(member, discard, self.ended);
     }
 }
 

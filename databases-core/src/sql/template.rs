@@ -32,6 +32,8 @@ pub struct Template {
     pub(super) arrays: OnceLock<Arc<str>>,
     /// Where each name stands first.
     pub(super) names: Box<[Range<usize>]>,
+    /// Names that were found to be these: those of the first call with [`params!`](crate::params).
+    called_with: OnceLock<&'static [&'static str]>,
     pub(super) slots: Vec<Slot>,
     /// Offsets of the backslashes that are dropped (E1).
     pub(super) escapes: Box<[usize]>,
@@ -160,6 +162,20 @@ impl Template {
     /// The parameters' names, each once, by first appearance.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
         self.names.iter().map(|name| &self.sql[name.clone()])
+    }
+
+    /// Whether `names` are the parameters' names, in this order. Those that were compared once are known by their address.
+    #[inline]
+    pub(crate) fn has_names(&self, names: &'static [&'static str]) -> bool {
+        self.called_with.get().is_some_and(|known| std::ptr::eq(*known, names)) || self.compare_names(names)
+    }
+
+    fn compare_names(&self, names: &'static [&'static str]) -> bool {
+        let are = names.len() == self.names.len() && self.names().eq(names.iter().copied());
+        if are {
+            let _ = self.called_with.set(names);
+        }
+        are
     }
 
     pub(super) fn name(&self, index: usize) -> &str {
@@ -381,6 +397,7 @@ impl<'a> Scanner<'a> {
             dialect: self.dialect,
             arrays: OnceLock::new(),
             names: self.names.places(&self.slots.found),
+            called_with: OnceLock::new(),
             slots: self.slots.found,
             escapes: self.escapes.into(),
             native_placeholder: self.native_placeholder,
