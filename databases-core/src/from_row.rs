@@ -1,4 +1,4 @@
-//! What a row may be read as: itself, a tuple, a map, or a struct with the derive.
+//! What a row may be read as: itself, a tuple, a list, a map, or a struct with the derive.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::row::{Columns, Row, RowRef, ambiguous};
 use crate::value::FromValue;
 
-/// What a row is read as: [`Row`] itself, a tuple by position, a map or a struct with `#[derive(FromRow)]` by name.
+/// What a row is read as: [`Row`] itself, a tuple or a `Vec` by position, a map or a struct with `#[derive(FromRow)]` by name.
 pub trait FromRow: Sized + Send {
     /// Reads the row.
     ///
@@ -156,6 +156,26 @@ impl Plan {
 impl FromRow for Row {
     fn from_row(row: &Row) -> Result<Self> {
         Ok(row.clone())
+    }
+}
+
+/// By position: all cells, of one type, which may be [`Value`](crate::Value).
+impl<V: FromValue> FromRow for Vec<V> {
+    const READS_LIVE: bool = true;
+
+    fn from_row(row: &Row) -> Result<Self> {
+        Self::from_row_planned(RowRef::kept(row), &mut Plan::default())
+    }
+
+    fn from_row_planned(row: RowRef<'_>, plan: &mut Plan) -> Result<Self> {
+        plan.no_prefix::<Self>()?;
+        let columns = row.columns().len();
+        // Collecting results would not tell how many there are.
+        let mut cells = Self::with_capacity(columns);
+        for index in 0..columns {
+            cells.push(row.get_at(index)?);
+        }
+        Ok(cells)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use databases_core::{Codecs, Column, Columns, Error, ErrorKind, Result, RowBatch, TypeName, ValueRef};
+use databases_core::backend::{Flow, LiveSink};
+use databases_core::{
+    Codecs, Column, Columns, Error, ErrorKind, LiveRow, Result, RowBatch, RowRef, TypeName, ValueRef,
+};
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Row, Statement};
 
@@ -25,6 +28,13 @@ struct Reader {
     type_name: TypeName,
 }
 
+impl Reader {
+    #[inline]
+    fn read<'a>(&'a self, bytes: Option<&'a [u8]>, changes: &Changes) -> Result<ValueRef<'a>> {
+        bytes.map_or(Ok(ValueRef::Null), |bytes| self.codec.decode(&self.type_name, bytes, changes))
+    }
+}
+
 impl Plan {
     pub(crate) fn of(statement: &Statement, codecs: &Codecs, changes: Changes, packs: bool) -> Arc<Self> {
         let columns = statement.columns();
@@ -40,6 +50,11 @@ impl Plan {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.readers.is_empty()
+    }
+
+    /// Whether the guard packs the rows.
+    pub(crate) fn packs(&self) -> bool {
+        self.packs
     }
 
     /// Whether each column is asked for in text.
@@ -88,13 +103,7 @@ impl PgBatch {
             let (bytes, cells) = as_it_is(&row).ok_or(NoRows)?;
             return Ok(Arc::new(Self { plan: plan.clone(), bytes: Bytes::Copied(bytes), cells, rows: 1 }));
         }
-        let packed = packed(&row);
-        // Behind them are the NULLs of the other columns; most of the time the size alone tells.
-        let is_null = |column| matches!(row.try_get(column), Ok(None::<Raw<'_>>));
-        if row.raw_size_bytes() != packed.len() + 4 * columns && !(1..columns).all(is_null) {
-            return Err(NoRows);
-        }
-        let cells = unpack(packed, columns).ok_or(NoRows)?;
+        let (packed, cells) = unpacked(&row, columns)?;
         let rows = cells.len() / columns;
         let bytes = if packed.len() <= MOST_COPIED { Bytes::Copied(packed.into()) } else { Bytes::Held(row) };
         Ok(Arc::new(Self { plan: plan.clone(), bytes, cells, rows }))
@@ -118,6 +127,51 @@ pub(crate) const NO_ROWS: &str = "the server sent rows of another form than that
 /// The server has sent something else than rows of the statement's columns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoRows;
+
+/// Gives the rows that the guard has packed to a sink where they are, up to the first that it does not want or cannot read.
+///
+/// # Errors
+///
+/// If the bytes are no rows.
+pub(crate) fn each(plan: &Plan, row: &Row, sink: &mut dyn LiveSink) -> Result<Result<Flow>, NoRows> {
+    let columns = plan.readers.len();
+    let (bytes, cells) = unpacked(row, columns)?;
+    for cells in cells.chunks_exact(columns) {
+        match sink.row(RowRef::live(&plan.columns, &Live { plan, bytes, cells })) {
+            Ok(Flow::Continue) => {}
+            end => return Ok(end),
+        }
+    }
+    Ok(Ok(Flow::Continue))
+}
+
+/// A row in the driver's buffer.
+struct Live<'a> {
+    plan: &'a Plan,
+    bytes: &'a [u8],
+    cells: &'a [Cell],
+}
+
+impl LiveRow for Live<'_> {
+    #[inline]
+    fn cell(&self, column: usize) -> Result<ValueRef<'_>> {
+        match (self.plan.readers.get(column), self.cells.get(column)) {
+            (Some(reader), Some(cell)) => reader.read(cell.of(self.bytes), &self.plan.changes),
+            _ => Err(Error::new(ErrorKind::Internal, "a cell outside of the row")),
+        }
+    }
+}
+
+/// What the guard has packed, and where the cells are in it.
+fn unpacked(row: &Row, columns: usize) -> Result<(&[u8], Vec<Cell>), NoRows> {
+    let packed = packed(row);
+    // Behind them are the NULLs of the other columns; most of the time the size alone tells.
+    let is_null = |column| matches!(row.try_get(column), Ok(None::<Raw<'_>>));
+    if row.raw_size_bytes() != packed.len() + 4 * columns && !(1..columns).all(is_null) {
+        return Err(NoRows);
+    }
+    Ok((packed, unpack(packed, columns).ok_or(NoRows)?))
+}
 
 /// What the guard has put into the first column.
 fn packed(row: &Row) -> &[u8] {
@@ -170,10 +224,7 @@ impl RowBatch for PgBatch {
         let Some(reader) = self.plan.readers.get(column) else {
             return Err(Error::new(ErrorKind::Internal, "a cell outside of the batch"));
         };
-        match self.bytes(row, column)? {
-            Some(bytes) => reader.codec.decode(&reader.type_name, bytes, &self.plan.changes),
-            None => Ok(ValueRef::Null),
-        }
+        reader.read(self.bytes(row, column)?, &self.plan.changes)
     }
 
     fn raw(&self, row: usize, column: usize) -> Option<&[u8]> {

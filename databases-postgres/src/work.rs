@@ -5,7 +5,7 @@ use databases_core::{ExecResult, Result};
 use futures_util::TryStreamExt;
 use tokio_postgres::{Client, RowStream};
 
-use crate::batch::{NO_ROWS, NoRows, PgBatch};
+use crate::batch::{NO_ROWS, NoRows, PgBatch, each};
 use crate::cache::{Entry, Prepared};
 use crate::connection::{PgConnection, affected, check};
 use crate::encode::Encoded;
@@ -51,8 +51,12 @@ async fn pour(
         if !matches!(outcome, Ok(Flow::Continue)) {
             continue;
         }
-        outcome = match PgBatch::of(&prepared.plan, row) {
-            Ok(batch) => sink.batch(batch),
+        let rows = match sink.live().filter(|_| prepared.plan.packs()) {
+            Some(sink) => each(&prepared.plan, &row, sink),
+            None => PgBatch::of(&prepared.plan, row).map(|batch| sink.batch(batch)),
+        };
+        outcome = match rows {
+            Ok(outcome) => outcome,
             Err(NoRows) => return Ok((0, Err(session.give_up(NO_ROWS)))),
         };
         *given = true;

@@ -7,6 +7,7 @@ use futures_util::TryStreamExt;
 use super::{Fixture, fails};
 use crate::error::{ErrorKind, Result};
 use crate::executor::Executor;
+use crate::from_row::FromRow;
 use crate::params;
 use crate::row::Row;
 use crate::value::{Value, ValueRef};
@@ -106,6 +107,11 @@ pub async fn rows_are_iterated_and_collected_by_name(f: &Fixture) -> Result<()> 
     assert_eq!(names, [("body", Value::Null), ("id", Value::Int(2))]);
     let expected = BTreeMap::from([("body".to_owned(), Value::Text("text".into())), ("id".to_owned(), Value::Int(1))]);
     assert_eq!(rows[0].to_map()?, expected);
+    let lists: Vec<Vec<Value>> = db.fetch_all(&sql, ()).await?;
+    assert_eq!(lists, [[Value::Text("text".into()), Value::Int(1)], [Value::Null, Value::Int(2)]]);
+    assert_eq!(Vec::<Option<String>>::from_row(&rows[0]).map_err(|error| error.kind()), Err(ErrorKind::Decode));
+    let numbers: Vec<i64> = db.fetch_one("SELECT 1 AS x, 2 AS x, 3 AS y", ()).await?;
+    assert_eq!(numbers, [1, 2, 3]);
     let maps: Vec<HashMap<String, Value>> = db.fetch_all(&sql, ()).await?;
     assert_eq!(maps[0], expected.into_iter().collect());
     let streamed: Vec<BTreeMap<String, Option<String>>> =
