@@ -112,6 +112,19 @@ impl Decoder<'_> {
 
     fn items(&mut self, element: &Codec, count: usize, bytes: &mut Reader<'_>) -> Result<Vec<Value>> {
         // What most arrays are of is read without asking for each item what it is.
+        let alike = match element {
+            Codec::Int4 => {
+                read_alike::<8>(count, bytes, 4, |&[_, _, _, _, n @ ..]| Value::Int(i32::from_be_bytes(n).into()))
+            }
+            Codec::Int8 => read_alike::<12>(count, bytes, 8, |&[_, _, _, _, n @ ..]| Value::Int(i64::from_be_bytes(n))),
+            Codec::Float8 => {
+                read_alike::<12>(count, bytes, 8, |&[_, _, _, _, n @ ..]| Value::Float(f64::from_be_bytes(n)))
+            }
+            _ => None,
+        };
+        if let Some(items) = alike {
+            return Ok(items);
+        }
         match element {
             Codec::Int2 => read_items(count, bytes, |item| Ok(Value::Int(i16::from_be_bytes(fixed(item)?).into()))),
             Codec::Int4 => read_items(count, bytes, |item| Ok(Value::Int(i32::from_be_bytes(fixed(item)?).into()))),
@@ -204,6 +217,24 @@ impl Decoder<'_> {
         bytes.end()?;
         Ok(Array::map(pairs))
     }
+}
+
+/// Reads items that all have this length, in one go: with their lengths they take `N` bytes each. `None` if one is NULL or of
+/// another length.
+fn read_alike<const N: usize>(
+    count: usize,
+    bytes: &mut Reader<'_>,
+    len: u32,
+    read: impl Fn(&[u8; N]) -> Value,
+) -> Option<Vec<Value>> {
+    let (items, rest) = bytes.0.split_at_checked(count.checked_mul(N)?)?;
+    let (items, _) = items.as_chunks::<N>();
+    let len = len.to_be_bytes();
+    if !items.iter().all(|item| item.starts_with(&len)) {
+        return None;
+    }
+    bytes.0 = rest;
+    Some(items.iter().map(read).collect())
 }
 
 /// Reads items, of which there is a length each.

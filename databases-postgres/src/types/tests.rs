@@ -97,6 +97,35 @@ fn arrays_have_their_dimensions_and_bounds() {
 }
 
 #[test]
+fn arrays_of_numbers_are_read_with_a_null_in_any_place() {
+    let number = |ty: &Type, n: i64| match *ty {
+        Type::INT4_ARRAY => (Value::Int(n), i32::try_from(n).unwrap().to_be_bytes().to_vec(), ValueKind::Int32),
+        Type::INT8_ARRAY => (Value::Int(n), n.to_be_bytes().to_vec(), ValueKind::Int),
+        _ => (Value::Float(4.5), 4.5_f64.to_be_bytes().to_vec(), ValueKind::Float),
+    };
+    for ty in [Type::INT4_ARRAY, Type::INT8_ARRAY, Type::FLOAT8_ARRAY] {
+        for null in 0..6 {
+            let mut bytes = [1_i32, 1, 23, 5, 1].map(i32::to_be_bytes).concat();
+            let (mut items, mut kind) = (Vec::new(), ValueKind::Any);
+            for index in 0..5 {
+                // 4 and 8 look like lengths.
+                let (value, encoded, of) = number(&ty, [-1, 4, 8, i32::MIN.into(), 4][index]);
+                kind = of;
+                let len = if index == null { -1 } else { i32::try_from(encoded.len()).unwrap() };
+                bytes.extend(len.to_be_bytes());
+                bytes.extend(if index == null { Vec::new() } else { encoded });
+                items.push(if index == null { Value::Null } else { value });
+            }
+            let found = decode(&ty, &"t".into(), &bytes).map(ValueRef::to_value);
+            assert!(found.is_ok_and(|found| found == sequence(items, kind)), "{ty} {null}");
+            bytes.push(0);
+            assert!(decode(&ty, &"t".into(), &bytes).is_err());
+            assert!(decode(&ty, &"t".into(), &bytes[..bytes.len() - 2]).is_err());
+        }
+    }
+}
+
+#[test]
 fn arrays_in_text_are_read() {
     let text = |text: &str| {
         let other = databases_core::Other { type_name: "inet".into(), bytes: text.into(), is_text: true };
