@@ -240,7 +240,7 @@ impl TransactionOptions {
     /// What the next attempt is opened with. A deferred transaction that lost to another writer would lose to the next
     /// one just as well.
     pub(crate) fn begin_again(&mut self) {
-        if self.lock_mode == Some(LockMode::Deferred) {
+        if self.lock_mode == Some(LockMode::Deferred) && !self.read_only {
             self.lock_mode = Some(LockMode::Immediate);
         }
     }
@@ -273,6 +273,18 @@ impl TransactionOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_begun_again_takes_no_lock_that_it_refuses() {
+        let again = |mut options: TransactionOptions| {
+            options.begin_again();
+            options.get_lock_mode()
+        };
+        let options = TransactionOptions::new;
+        assert_eq!(again(options()), None);
+        assert_eq!(again(options().deferred()), Some(LockMode::Immediate));
+        assert_eq!(again(options().deferred().read_only(true)), Some(LockMode::Deferred));
+    }
 
     #[test]
     fn limits_that_contradict_each_other_are_errors() {

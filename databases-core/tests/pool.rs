@@ -353,6 +353,30 @@ async fn a_refused_login_reaches_the_caller_at_once_and_is_not_retried() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_that_is_refused_once_a_connection_was_lost_reaches_all_callers_at_once() {
+    let fake = Fake::new();
+    let pool = pool_of(&fake, 100);
+    drop(hold(&pool, 20).await);
+    fake.cut_all();
+    fake.connect(Connect::Fails(ErrorKind::Authentication));
+    let before = Instant::now();
+    let tasks: Vec<_> = (0..1_000)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move { pool.execute("SELECT 1", ()).await.unwrap_err().kind() })
+        })
+        .collect();
+    for task in tasks {
+        let kind = within(task).await.unwrap();
+        assert!(matches!(kind, ErrorKind::Authentication | ErrorKind::Disconnected), "{kind:?}");
+    }
+    for _ in 0..10 {
+        assert_eq!(within(pool.acquire()).await.unwrap_err().kind(), ErrorKind::Authentication);
+    }
+    assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_login_beside_connections_in_use_is_not_retried_either() {
     let fake = Fake::new();
     let pool = pool_of(&fake, 4);

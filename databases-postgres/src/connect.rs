@@ -258,10 +258,14 @@ fn connect_error(error: tokio_postgres::Error, state: &GuardState, options: &PgO
         // It has too many connections, or is starting or stopping.
         return if matches!(server.code().code(), "53300" | "57P03") { ours.with_passing() } else { ours };
     }
-    if let (Some(asked), false) = (state.asked(), state.has_failed()) {
-        // Neither the server nor the socket has said why: it is the driver that has gone no further.
+    // The driver gives a reason where it goes no further, and none for a message that it did not expect. Where nothing was asked
+    // for, only a login that should have been bound can be refused by us.
+    let asked = state.asked();
+    let is_bound = options.channel_binding == ChannelBinding::Require;
+    let is_refusal = asked.is_some() || (is_bound && !error::is_io(&error));
+    if is_refusal && std::error::Error::source(&error).is_some() && !state.has_failed() {
         let message = match options.channel_binding {
-            _ if asked == Asked::Password && !has_password => "the server asks for a password and there is none",
+            _ if asked == Some(Asked::Password) && !has_password => "the server asks for a password and there is none",
             ChannelBinding::Require => {
                 "no way to log in that is bound to the TLS session, as channel_binding=require asks"
             }

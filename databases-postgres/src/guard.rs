@@ -315,7 +315,10 @@ impl Watch {
                 b'S' => parameter(state, body),
                 b'R' => {
                     let kind = body.first_chunk().map_or(0, |kind| u32::from_be_bytes(*kind));
-                    state.asked.store(kind, SeqCst);
+                    // That the login is over is seen before the driver has looked at what came with it.
+                    if kind != 0 {
+                        state.asked.store(kind, SeqCst);
+                    }
                     if let Some(refused) = refused(body, limits) {
                         _ = state.refused.set(refused);
                         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the login is refused"));

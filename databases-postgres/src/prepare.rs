@@ -21,6 +21,7 @@ use tokio_postgres::types::Type;
 use crate::cache::{Entry, Prepared, key};
 use crate::connection::PgConnection;
 use crate::encode::Param;
+use crate::session::Session;
 use crate::types::Changes;
 
 const SAVEPOINT: &str = "SAVEPOINT _databases_prepare";
@@ -272,6 +273,7 @@ impl PgConnection {
         let preparing = session.preparing();
         let task = tokio::spawn(async move {
             let _preparing = preparing;
+            let unfinished = Unfinished(Some(session.clone()));
             // Alone on the connection, a savepoint can undo nothing of anybody else's.
             let alone = if recovery != Recovery::None && session.guard.transaction_status() == b'T' {
                 client.clone().try_write_owned().ok()
@@ -287,6 +289,7 @@ impl PgConnection {
                 let client = client.as_ref().ok_or_else(|| session.gone())?;
                 naming.of(&sql, client.prepare_typed(&sql, &types)).await
             };
+            unfinished.finish();
             match result {
                 Ok(statement) => {
                     let changes = Changes::telling(&changed);
@@ -315,6 +318,23 @@ impl PgConnection {
         match task.await {
             Ok(result) => result,
             Err(_) => Err(self.session.gone()),
+        }
+    }
+}
+
+/// A prepare that was cut off with its runtime may yet be sent on another one, and lend its name to the next of the same text.
+struct Unfinished(Option<Arc<Session>>);
+
+impl Unfinished {
+    fn finish(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(session) = &self.0 {
+            session.lose_step("a statement was being prepared when its runtime was shut down");
         }
     }
 }

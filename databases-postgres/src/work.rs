@@ -1,6 +1,7 @@
 //! A bound statement on its way to the server, and its rows on theirs to the sink.
 
 use databases_core::backend::{Flow, Request, RowSink};
+use databases_core::sql::{StatementClass, Verb};
 use databases_core::{ExecResult, Result};
 use futures_util::TryStreamExt;
 use tokio_postgres::{Client, RowStream};
@@ -68,10 +69,15 @@ async fn pour(
 }
 
 impl PgConnection {
-    /// Whether nothing has to be asked about a statement and nothing known of it yet: it has no parameters, and nobody wants rows.
+    /// Whether nothing has to be asked about a statement and nothing is known of it yet: it has no parameters, none of the server's
+    /// either, and no rows, which may be of a type that only text can carry.
     pub(crate) fn runs_unprepared(&self, request: &Request) -> bool {
+        let has_no_rows = match request.template.verb() {
+            Verb::Insert | Verb::Update | Verb::Delete | Verb::Merge => !request.template.has_returning(),
+            _ => request.template.class() == StatementClass::Ddl,
+        };
         let is_new = || !request.prepared || self.statements.get(&request.sql).is_none();
-        !request.wants_rows && request.args.is_empty() && is_new()
+        has_no_rows && !request.wants_rows && request.args.is_empty() && !request.sql.contains('$') && is_new()
     }
 
     /// Runs such a statement in one round trip. The next time it is prepared, unless that is not wanted.
@@ -82,7 +88,8 @@ impl PgConnection {
         op.sending();
         let result = match self.in_transaction(&client, client.execute_typed(&request.sql, &[])).await {
             Ok(Ok(rows)) => {
-                if request.prepared {
+                // Somebody beside it on the connection may have prepared it.
+                if request.prepared && self.statements.get(&request.sql).is_none() {
                     self.statements.insert(request.sql.clone(), Entry::Ran);
                 }
                 Ok(ExecResult::new(affected(request.template.verb(), rows), None))

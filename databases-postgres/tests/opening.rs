@@ -85,11 +85,17 @@ async fn a_first_statement_without_parameters_whose_rows_nobody_wants_is_one_rou
         db.execute(sql(insert).prepared(false), ()).await.unwrap();
     }
     assert_eq!(syncs(&proxy.take_traffic()), (3, 3));
-    // Its rows, if it has some, are thrown away; one that is wanted is another matter.
-    let returning = "INSERT INTO pgo_first VALUES (7), (8) RETURNING id, 'x'";
+    // What has rows is prepared: some have no binary form.
+    let returning = "INSERT INTO pgo_first VALUES (7), (8) RETURNING id, (SELECT relacl FROM pg_class LIMIT 1)";
+    let _ = proxy.take_traffic();
     assert_eq!(db.execute(returning, ()).await.unwrap().rows_affected(), 2);
-    assert_eq!(db.fetch_one::<(i64, String)>(returning, ()).await.unwrap(), (7, "x".into()));
-    assert_eq!(count(&observer, "pgo_first").await, 3 * 6 + 4);
+    assert!(proxy.take_traffic().round_trips >= 2);
+    assert_eq!(count(&observer, "pgo_first").await, 3 * 6 + 2);
+    // So is what has a parameter of the server's, which is found out without harm.
+    let tx = db.begin().await.unwrap();
+    let error = tx.execute("DELETE FROM pgo_first WHERE id = $1", ()).await.unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Parameters, Effect::NotSent), "{error:?}");
+    tx.rollback().await.unwrap();
 
     // In a transaction BEGIN goes with it, and its error is one of the transaction.
     let _ = proxy.take_traffic();
@@ -296,6 +302,19 @@ async fn a_first_statement_is_stopped_behind_its_begin_and_never_with_it() {
     proxy.set(Mode::Hold);
     let call = sql(insert).timeout(Duration::from_millis(100));
     let error = tx.execute(call, params! { id: 2 }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StatementTimeout);
+    assert_eq!(proxy.ports().len(), 1, "a cancel would have come by a connection of its own");
+    proxy.set(Mode::Pass);
+    assert!(tx.commit().await.is_err());
+    assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await.unwrap(), 1);
+    assert_eq!(count(&observer, "pgo_stopped").await, 1);
+
+    // Nor beside one that goes unprepared.
+    proxy.forget_closed();
+    let tx = db.begin().await.unwrap();
+    proxy.set(Mode::Hold);
+    let call = sql("INSERT INTO pgo_stopped VALUES (3)").timeout(Duration::from_millis(100));
+    let error = tx.execute(call, ()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StatementTimeout);
     assert_eq!(proxy.ports().len(), 1, "a cancel would have come by a connection of its own");
     proxy.set(Mode::Pass);

@@ -469,8 +469,15 @@ async fn channel_binding_can_be_insisted_on() {
         }
     }
     // A login that is not bound is refused, even one by a certificate or in clear text.
-    let error = refused(&server.url("in_clear", "sslmode=require&channel_binding=require")).await;
-    assert_eq!(error.kind(), ErrorKind::Authentication);
+    let identity = server.authority.sign("by_certificate", &[]);
+    let (certificate, key) = (server.file("bound.pem", &identity.certificate), server.file("bound.key", &identity.key));
+    for (user, options) in
+        [("in_clear", String::new()), ("by_certificate", format!("&sslcert={certificate}&sslkey={key}"))]
+    {
+        let error = refused(&server.url(user, &format!("sslmode=require&channel_binding=require{options}"))).await;
+        assert_eq!(error.kind(), ErrorKind::Authentication, "{user}: {error:?}");
+        assert!(error.to_string().contains("channel_binding=require"), "{error}");
+    }
 }
 
 fn acceptor(identity: &Identity) -> TlsAcceptor {

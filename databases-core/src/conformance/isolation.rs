@@ -146,10 +146,12 @@ pub async fn a_deferred_transaction_that_lost_takes_the_lock_at_once(f: &Fixture
     let update = |id: i64| (format!("UPDATE {t} SET n = n + 1 WHERE id = :id"), params! { id });
     let attempts = AtomicU32::new(0);
     let work = async |tx: &crate::Transaction| -> Result<()> {
-        attempts.fetch_add(1, Ordering::Relaxed);
+        let attempt = attempts.fetch_add(1, Ordering::Relaxed);
         tx.fetch_val::<i64>(format!("SELECT n FROM {t} WHERE id = 1"), ()).await?;
         let (sql, params) = update(2);
-        let _ = tokio::time::timeout(Duration::from_millis(300), db.execute(sql, params)).await;
+        // The second time it would wait for this transaction.
+        let patience = if attempt == 0 { Duration::from_secs(30) } else { Duration::from_millis(300) };
+        let _ = tokio::time::timeout(patience, db.execute(sql, params)).await;
         let (sql, params) = update(1);
         tx.execute(sql, params).await?;
         Ok(())

@@ -109,6 +109,10 @@ impl Inner {
         let mut state = self.lock();
         let away = self.waits_out(&state, &error);
         state.attempt_failed(&error, away, Instant::now());
+        drop(state);
+        if !away {
+            self.answered.notify_waiters();
+        }
         Err(error)
     }
 

@@ -172,7 +172,7 @@ pub(crate) struct Inner {
     levels: AtomicU64,
     /// Woken whenever a connection is gone, for `close`.
     gone: Notify,
-    /// Woken whenever a connection was opened, for attempts that wait for their turn.
+    /// Woken whenever a connection was opened or refused for good, for attempts that wait for their turn.
     answered: Notify,
     /// Tells the task that looks after idle connections when the pool is closed, and by its drop when it is gone.
     over: watch::Sender<()>,

@@ -235,6 +235,7 @@ impl State {
     /// Remembers why no connection was opened, and whether the server is `away` for now.
     pub(super) fn attempt_failed(&mut self, error: &Error, away: bool, now: Instant) {
         (self.last_connect_error, self.away) = (Some(error.to_string()), away);
+        self.lost &= away;
         if self.next_attempt.is_none_or(|at| at <= now) {
             self.next_attempt = Some(next_attempt(now));
         }
