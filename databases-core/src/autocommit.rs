@@ -35,41 +35,49 @@ impl Leased {
 
 /// Runs one statement, and remembers whether it was quick. If its connection turns out to be lost before anything was
 /// sent, it runs on another one.
-pub(crate) async fn run_leased(inner: &Arc<Inner>, leased: Leased, sink: &mut dyn RowSink) -> Result<ExecResult> {
+///
+/// Not an `async fn`, which would keep the room for its arguments beside that for what is made of them.
+pub(crate) fn run_leased<'a>(
+    inner: &'a Arc<Inner>,
+    leased: Leased,
+    sink: &'a mut (dyn RowSink + '_),
+) -> impl Future<Output = Result<ExecResult>> + Send {
     let Leased { mut lease, request, timeout, limits } = leased;
     if changes_session(request.template.class()) {
         lease.slot().mark_dirty();
     }
     let spare = Spare::of(inner, &request);
     let is_timed = inner.is_timed(&request.template);
-    // A lane knows the time itself.
-    let started = (is_timed && !lease.is_shared()).then(Instant::now);
-    let mut counted = Counted { sink: &mut *sink, rows: 0 };
-    let conn = &**lease.slot().conn();
-    let result = if timeout.is_some() || limits.are_set() || is_traced() {
-        // Boxed, so that the way without stays short.
-        Box::pin(run_bounded(&lease, request, timeout, limits, &mut counted)).await
-    } else if let Some(since) = lease.behind_since() {
-        in_turn(&lease, since, conn.run(request, &mut counted)).await
-    } else {
-        conn.run(request, &mut counted).await
-    };
-    let rows = counted.rows;
-    // An answer, and be it an error, has come in its turn; what was given up has not.
-    let answered = result.as_ref().map_or_else(|error| error.code().is_some(), |_| true);
-    if is_timed
-        && answered
-        && let Some(took) = lease.finish().or_else(|| started.map(|started| started.elapsed()))
-    {
-        Inner::note_run(&spare.request.template, took, rows);
-    }
-    match result {
-        Err(error) if spare.is_whole && was_never_sent(&error) => {
-            drop(lease);
-            let error = error.located(&spare.request.template, &spare.request.sql);
-            Box::pin(run_again(inner, spare.request, timeout, limits, sink, error)).await
+    async move {
+        // A lane knows the time itself.
+        let started = (is_timed && !lease.is_shared()).then(Instant::now);
+        let mut counted = Counted { sink: &mut *sink, rows: 0 };
+        let conn = &**lease.slot().conn();
+        let result = if timeout.is_some() || limits.are_set() || is_traced() {
+            // Boxed, so that the way without stays short.
+            Box::pin(run_bounded(&lease, request, timeout, limits, &mut counted)).await
+        } else if let Some(since) = lease.behind_since() {
+            in_turn(&lease, since, conn.run(request, &mut counted)).await
+        } else {
+            conn.run(request, &mut counted).await
+        };
+        let rows = counted.rows;
+        // An answer, and be it an error, has come in its turn; what was given up has not.
+        let answered = result.as_ref().map_or_else(|error| error.code().is_some(), |_| true);
+        if is_timed
+            && answered
+            && let Some(took) = lease.finish().or_else(|| started.map(|started| started.elapsed()))
+        {
+            Inner::note_run(&spare.request.template, took, rows);
         }
-        result => result.map_err(|error| error.located(&spare.request.template, &spare.request.sql)),
+        match result {
+            Err(error) if spare.is_whole && was_never_sent(&error) => {
+                drop(lease);
+                let error = error.located(&spare.request.template, &spare.request.sql);
+                Box::pin(run_again(inner, spare.request, timeout, limits, sink, error)).await
+            }
+            result => result.map_err(|error| error.located(&spare.request.template, &spare.request.sql)),
+        }
     }
 }
 

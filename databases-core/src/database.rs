@@ -226,15 +226,23 @@ impl Pool {
     }
 
     /// A statement that waits for its turn, for a connection, or for one to be put in order.
-    async fn run_waiting(&self, mut call: Call<'_>, sink: &mut dyn RowSink) -> Result<ExecResult> {
-        let checked = check(&self.0, self.0.dialect(), Place::Pool, &mut call)?;
-        if self.0.options().force_rollback {
-            let handle = self.base(Purpose::Statement).await?;
-            return handle.run(call, sink).await;
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` keeps room for its arguments twice")]
+    fn run_waiting<'f>(
+        &'f self,
+        call: Call<'f>,
+        checked: Checked,
+        sink: &'f mut (dyn RowSink + 'f),
+    ) -> impl Future<Output = Result<ExecResult>> + Send + 'f {
+        async move {
+            if self.0.options().force_rollback {
+                // Boxed, so that the way of the others stays short.
+                return Box::pin(async { self.base(Purpose::Statement).await?.run(call, sink).await }).await;
+            }
+            breathe().await;
+            let lease = self.0.check_out(Purpose::Statement, self.checkout_of(&checked, &call)).await?;
+            let leased = Leased::new(lease, checked, call)?;
+            run_leased(&self.0, leased, sink).await
         }
-        breathe().await;
-        let lease = self.0.check_out(Purpose::Statement, self.checkout_of(&checked, &call)).await?;
-        run_leased(&self.0, Leased::new(lease, checked, call)?, sink).await
     }
 
     fn checkout_of(&self, checked: &Checked, call: &Call<'_>) -> Checkout {
@@ -277,16 +285,15 @@ impl RawExecutor for Pool {
         Self: 'f,
     {
         let inner = &self.0;
-        if !coop::has_budget_remaining() || inner.options().force_rollback {
-            return Box::pin(self.run_waiting(call, sink));
-        }
         let checked = match check(inner, inner.dialect(), Place::Pool, &mut call) {
             Ok(checked) => checked,
             Err(error) => return Box::pin(ready(Err(error))),
         };
+        if !coop::has_budget_remaining() || inner.options().force_rollback {
+            return Box::pin(self.run_waiting(call, checked, sink));
+        }
         let Some(lease) = inner.check_out_at_once(Purpose::Statement, self.checkout_of(&checked, &call)) else {
-            call.checked = Some(Box::new(checked));
-            return Box::pin(self.run_waiting(call, sink));
+            return Box::pin(self.run_waiting(call, checked, sink));
         };
         match Leased::new(lease, checked, call) {
             Ok(leased) => Box::pin(run_leased(inner, leased, sink)),

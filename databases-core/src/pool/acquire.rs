@@ -15,9 +15,9 @@ use super::{Grant, Inner, Sharing, after, clean, closed, later};
 use crate::backend::Status;
 use crate::error::{Error, ErrorKind, Result};
 
-enum Taken {
+enum Taken<'a> {
     Slot(Slot),
-    Waiting(Waiting),
+    Waiting(Waiting<'a>),
 }
 
 impl Inner {
@@ -36,13 +36,33 @@ impl Inner {
         sharing: Option<Sharing>,
         now: Instant,
     ) -> Result<Grant> {
-        match self.take(purpose, sharing, now)? {
-            Taken::Slot(slot) if self.is_ready(slot.member(), now) => Ok(Grant::Slot(slot)),
-            taken => {
-                let deadline = after(now, self.options().acquire_timeout);
-                // Boxed, so that the way of an idle connection stays short.
-                Box::pin(self.acquire_slowly(taken, purpose, sharing, deadline)).await
+        let deadline = after(now, self.options().acquire_timeout);
+        let mut now = now;
+        loop {
+            let taken = self.take(purpose, sharing, now)?;
+            let slot = match taken {
+                Taken::Slot(slot) => slot,
+                Taken::Waiting(mut waiting) => {
+                    let span = Some(self.pool_span("acquire")).filter(|span| !span.is_disabled());
+                    let granted = match span {
+                        Some(span) => Box::pin(waiting.wait(now, deadline).instrument(span)).await,
+                        None => waiting.wait(now, deadline).await,
+                    };
+                    now = Instant::now();
+                    match granted? {
+                        Grant::Slot(slot) => slot,
+                        lease @ Grant::Lease(_) => return Ok(lease),
+                    }
+                }
+            };
+            if slot.member().is_here() && self.is_ready(slot.member(), now) {
+                return Ok(Grant::Slot(slot));
             }
+            // Boxed, so that the way of those who only wait stays short.
+            if let Some(slot) = Box::pin(self.make_ready(slot, purpose, deadline)).await? {
+                return Ok(Grant::Slot(slot));
+            }
+            now = Instant::now();
         }
     }
 
@@ -66,34 +86,8 @@ impl Inner {
         self.is_ready(borrowed.member(), now).then_some(borrowed)
     }
 
-    async fn acquire_slowly(
-        self: &Arc<Self>,
-        mut taken: Taken,
-        purpose: Purpose,
-        sharing: Option<Sharing>,
-        deadline: Instant,
-    ) -> Result<Grant> {
-        loop {
-            let slot = match taken {
-                Taken::Slot(slot) => slot,
-                Taken::Waiting(waiting) => match waiting.wait(deadline).instrument(self.pool_span("acquire")).await? {
-                    Grant::Slot(slot) => slot,
-                    lease @ Grant::Lease(_) => return Ok(lease),
-                },
-            };
-            if slot.member().is_here() && self.is_ready(slot.member(), Instant::now()) {
-                return Ok(Grant::Slot(slot));
-            }
-            // Boxed, so that those who wait do not each hold the room for what few will do: it halves what a waiter takes.
-            if let Some(slot) = Box::pin(self.make_ready(slot, purpose, deadline)).await? {
-                return Ok(Grant::Slot(slot));
-            }
-            taken = self.take(purpose, sharing, Instant::now())?;
-        }
-    }
-
     /// Takes the idle connection that was used last and works here, or queues.
-    fn take(self: &Arc<Self>, purpose: Purpose, sharing: Option<Sharing>, now: Instant) -> Result<Taken> {
+    fn take(self: &Arc<Self>, purpose: Purpose, sharing: Option<Sharing>, now: Instant) -> Result<Taken<'_>> {
         let (taken, planned, keeper_is_late) = {
             let mut state = self.lock();
             if state.closed {
@@ -108,8 +102,10 @@ impl Inner {
             } else {
                 let here = current_runtime()?;
                 state.take_back(here.id(), now, self.replaceable());
-                let waiting = self.queue(&mut state, here, purpose, sharing);
-                (Taken::Waiting(waiting), self.plan_connections(&mut state), keeper_is_late)
+                let (ticket, receiver) = queue(&mut state, here, purpose, sharing);
+                let planned = self.plan_connections(&mut state);
+                let waiting = Waiting { inner: self, ticket: Some(ticket), receiver, due: state.next_due(now) };
+                (Taken::Waiting(waiting), planned, keeper_is_late)
             }
         };
         start(planned);
@@ -117,20 +113,6 @@ impl Inner {
             self.maintain();
         }
         Ok(taken)
-    }
-
-    fn queue(
-        self: &Arc<Self>,
-        state: &mut State,
-        runtime: Handle,
-        purpose: Purpose,
-        sharing: Option<Sharing>,
-    ) -> Waiting {
-        let (sender, receiver) = oneshot::channel();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.waiters.insert(ticket, Waiter { sender, purpose, runtime, sharing });
-        Waiting { inner: self.clone(), ticket, receiver }
     }
 
     /// Whether the connection can be used as it is, if it can be used here.
@@ -264,22 +246,40 @@ fn current_runtime() -> Result<Handle> {
     })
 }
 
-struct Waiting {
-    inner: Arc<Inner>,
-    ticket: u64,
-    receiver: oneshot::Receiver<Result<Grant>>,
+fn queue(
+    state: &mut State,
+    runtime: Handle,
+    purpose: Purpose,
+    sharing: Option<Sharing>,
+) -> (u64, oneshot::Receiver<Result<Grant>>) {
+    let (sender, receiver) = oneshot::channel();
+    let ticket = state.next_ticket;
+    state.next_ticket += 1;
+    state.waiters.insert(ticket, Waiter { sender, purpose, runtime, sharing });
+    (ticket, receiver)
 }
 
-impl Waiting {
-    async fn wait(mut self, deadline: Instant) -> Result<Grant> {
+struct Waiting<'a> {
+    inner: &'a Arc<Inner>,
+    /// `None` once it is no longer in the queue.
+    ticket: Option<u64>,
+    receiver: oneshot::Receiver<Result<Grant>>,
+    /// When the next task of the pool is overdue.
+    due: Option<Instant>,
+}
+
+impl Waiting<'_> {
+    async fn wait(&mut self, mut now: Instant, deadline: Instant) -> Result<Grant> {
         loop {
-            let now = Instant::now();
             // Those who work for us may be on a runtime that is no longer driven.
-            let round = self.inner.lock().next_due(now).unwrap_or_else(|| after(now, self.inner.patience()));
+            let round = self.due.unwrap_or_else(|| after(now, self.inner.patience()));
             let until = deadline.min(round);
             match timeout_at(until, &mut self.receiver).await {
-                Ok(Ok(granted)) => return granted,
-                Ok(Err(_)) => return Err(closed()),
+                Ok(answer) => {
+                    // Whoever answers has taken the waiter out of the queue.
+                    self.ticket = None;
+                    return answer.unwrap_or_else(|_| Err(closed()));
+                }
                 Err(_) => self.inner.take_back_overdue(Handle::current().id()),
             }
             if until == deadline {
@@ -287,13 +287,17 @@ impl Waiting {
                 let doing = if connecting { "new connections were being opened" } else { "all were in use" };
                 return Err(self.inner.timed_out(doing));
             }
+            now = Instant::now();
+            self.due = self.inner.lock().next_due(now);
         }
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Waiting<'_> {
     // A slot that was sent and not received is dropped with the receiver, which passes the turn on.
     fn drop(&mut self) {
-        self.inner.lock().waiters.remove(&self.ticket);
+        if let Some(ticket) = self.ticket {
+            self.inner.lock().waiters.remove(&ticket);
+        }
     }
 }

@@ -25,6 +25,9 @@ impl Inner {
             return Vec::new();
         }
         let room = self.max.saturating_sub(state.size()) + state.idle.len();
+        if room == 0 {
+            return Vec::new();
+        }
         let mut under_way = state.attempts();
         let mut has_none = |waiter: &&Waiter| {
             let on_its_runtime = under_way.iter().position(|home| *home == waiter.runtime.id());

@@ -246,10 +246,12 @@ impl State {
 impl Inner {
     /// Takes a connection alone or together with others.
     pub(crate) async fn check_out(self: &Arc<Self>, purpose: Purpose, checkout: Checkout) -> Result<Lease> {
-        if let Some(lease) = self.check_out_at_once(purpose, checkout) {
+        let sharing = if let Checkout::Shared(want) = checkout { Some(want) } else { None };
+        if sharing.is_some()
+            && let Some(lease) = self.check_out_at_once(purpose, checkout)
+        {
             return Ok(lease);
         }
-        let sharing = if let Checkout::Shared(want) = checkout { Some(want) } else { None };
         Ok(match (self.acquire_as(purpose, sharing, Instant::now()).await?, sharing) {
             (Grant::Lease(lease), _) => lease,
             (Grant::Slot(slot), Some(want)) => self.open_lane(slot, want, Instant::now()),

@@ -42,7 +42,7 @@ impl Purpose {
     }
 }
 
-/// An open connection, with what the pool knows of it.
+/// An open connection, with what the pool knows of it. Boxed where it goes from hand to hand.
 pub(super) struct Member {
     pub(super) conn: Arc<dyn BackendConnection>,
     pub(super) key: Key,

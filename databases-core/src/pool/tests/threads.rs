@@ -326,22 +326,22 @@ fn drive(runtime: &Runtime, player: &Player) {
 
 #[test]
 fn three_threads_share_one_connection() {
-    Plan { parts: [Part::Uses; 3], connections: 1, warm: true, preemptions: 3 }.all(5_800);
+    Plan { parts: [Part::Uses; 3], connections: 1, warm: true, preemptions: 3 }.all(3_100);
 }
 
 #[test]
 fn a_thread_that_goes_away_passes_its_turn_on() {
-    Plan { parts: [Part::Uses, Part::GoesAway, Part::Uses], connections: 1, warm: true, preemptions: 3 }.all(6_200);
+    Plan { parts: [Part::Uses, Part::GoesAway, Part::Uses], connections: 1, warm: true, preemptions: 3 }.all(3_500);
 }
 
 #[test]
 fn a_connection_opened_for_one_thread_serves_the_others() {
-    Plan { parts: [Part::Uses, Part::GoesAway, Part::Uses], connections: 1, warm: false, preemptions: 1 }.all(9_900);
+    Plan { parts: [Part::Uses, Part::GoesAway, Part::Uses], connections: 1, warm: false, preemptions: 1 }.all(6_600);
 }
 
 #[test]
 fn a_connection_that_breaks_in_one_thread_leaves_its_place_to_the_others() {
-    Plan { parts: [Part::Breaks, Part::Uses, Part::GoesAway], connections: 1, warm: true, preemptions: 1 }.all(1_600);
+    Plan { parts: [Part::Breaks, Part::Uses, Part::GoesAway], connections: 1, warm: true, preemptions: 1 }.all(1_500);
 }
 
 #[test]
