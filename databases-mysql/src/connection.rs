@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +20,12 @@ use databases_core::sql::{Dialect, split_script};
 use databases_core::{Effect, Error, ErrorKind, Result, RowBatch, RowRef, TransactionOptions};
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts};
+use mysql_async::prelude::{Protocol, Queryable};
+use mysql_async::{Conn, Opts, QueryResult};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
-use crate::batch::{Layout, Live};
+use crate::batch::{Layout, Live, Rows};
 use crate::error;
 use crate::options::Options;
 use crate::session::{BATCH_ROWS, Session, Take};
@@ -302,16 +303,28 @@ impl BackendConnection for Connection {
         self.line.shared.dialect()
     }
 
-    async fn run(&self, request: Request, sink: &mut dyn RowSink) -> Result<ExecResult> {
-        let mut operation = self.begin().await?;
-        let mut take = TakeAll::new(request.wants_rows.then_some(sink));
-        let outcome = caught(operation.session().execute(request, &mut take)).await;
-        let outcome = match outcome {
-            // Not the driver's panic: what is made of rows is the caller's.
-            Err(panic) if take.in_sink => resume_unwind(panic),
-            outcome => operation.end(outcome),
-        };
-        take.end(outcome)
+    // As `async_trait` writes it, but without room for the arguments twice.
+    fn run<'a, 's, 'f>(
+        &'a self,
+        request: Request,
+        sink: &'s mut dyn RowSink,
+    ) -> Pin<Box<dyn Future<Output = Result<ExecResult>> + Send + 'f>>
+    where
+        'a: 'f,
+        's: 'f,
+        Self: 'f,
+    {
+        Box::pin(async move {
+            let mut operation = self.begin().await?;
+            let mut take = TakeAll::new(request.wants_rows.then_some(sink));
+            let outcome = caught(operation.session().execute(request, &mut take)).await;
+            let outcome = match outcome {
+                // Not the driver's panic: what is made of rows is the caller's.
+                Err(panic) if take.in_sink => resume_unwind(panic),
+                outcome => operation.end(outcome),
+            };
+            take.end(outcome)
+        })
     }
 
     async fn run_many(&self, requests: &mut dyn Requests) -> Result<u64> {
@@ -496,6 +509,14 @@ impl Take for TakeAll<'_> {
         let taken = sink.row(RowRef::live(layout.columns(), &Live { layout, row }));
         self.taken(taken);
         true
+    }
+
+    fn next<P: Protocol>(
+        &mut self,
+        result: &mut QueryResult<'_, 'static, P>,
+        _: &mut Option<Box<Rows>>,
+    ) -> impl Future<Output = mysql_async::Result<Option<mysql_async::Row>>> + Send {
+        result.next()
     }
 
     async fn take(&mut self, batch: Arc<dyn RowBatch>) {

@@ -6,22 +6,25 @@
 
 mod columns;
 mod many;
+mod read;
 
 use std::sync::Arc;
 
 use databases_core::backend::{ExecResult, Request, ServerInfo, placeholder_mismatch};
 use databases_core::sql::{Dialect, StatementClass, Template, Verb, split_script};
-use databases_core::{Effect, Error, ErrorKind, Result, RowBatch};
-use mysql_async::prelude::{Protocol, Queryable};
-use mysql_async::{Conn, Params, QueryResult, Statement, Value};
+use databases_core::{Effect, Error, ErrorKind, Result};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Params, Statement, Value};
 
-use crate::batch::{Layout, Rows};
+use crate::batch::Layout;
 use crate::cache::{Prepared, StatementCache, shield};
 use crate::keys::{Keys, Target};
 use crate::options::{Options, ZeroDates};
 use crate::shared::Shared;
 use crate::text::{gives_one_result, hides_id, inserted_table, may_begin, names_sql_mode};
 use crate::{error, packet, types};
+pub(crate) use read::Take;
+use read::{Answer, read};
 
 /// Sets the session up and tells what it is, in one round trip. Every word is ours.
 ///
@@ -56,26 +59,6 @@ impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Self::Ours(error)
     }
-}
-
-/// Takes rows as they are read.
-pub(crate) trait Take: Send {
-    /// Whether rows are still wanted. Those that are not are read and dropped.
-    fn wants(&self) -> bool;
-    /// Whether a batch of this size is to be given now.
-    fn is_full(&self, rows: usize, bytes: usize) -> bool;
-    /// Takes a row where it stands; `false` if it is to be part of a batch.
-    fn row(&mut self, layout: &Layout, row: &mysql_async::Row) -> bool;
-    /// Takes a batch; at least once for a result that has columns.
-    fn take(&mut self, batch: Arc<dyn RowBatch>) -> impl Future<Output = ()> + Send;
-}
-
-/// What a statement answered.
-struct Answer {
-    /// How many rows were read; `None` if the result has no columns.
-    rows: Option<u64>,
-    /// What the first row has in the AUTO_INCREMENT column of the table, if that column was asked for.
-    counted: Option<Value>,
 }
 
 /// The driver's connection with its prepared statements.
@@ -179,144 +162,170 @@ impl Session {
         }
     }
 
+    // What every statement goes through is written as functions that give a future, and what hardly any goes through is boxed: an
+    // `async fn` keeps room for its arguments twice, and the allocator is slow beyond a kilobyte.
+
     /// Runs a statement and gives its rows to `take`.
-    pub(crate) async fn execute(&mut self, request: Request, take: &mut impl Take) -> Result<ExecResult> {
+    pub(crate) fn execute(
+        &mut self,
+        request: Request,
+        take: &mut impl Take,
+    ) -> impl Future<Output = Result<ExecResult>> + Send {
         let Request { sql, args, template, prepared, .. } = request;
-        let values = types::bind(args, self.is_mysql)?;
-        self.execute_values(sql, values, template, prepared, take).await
+        let values = types::bind(args, self.is_mysql);
+        self.execute_values(sql, values, template, prepared, take)
     }
 
     /// Runs a statement with `values` and gives its rows to `take`.
-    pub(crate) async fn execute_values(
+    fn execute_values(
         &mut self,
         sql: Arc<str>,
-        values: Vec<Value>,
+        values: Result<Vec<Value>>,
         template: Arc<Template>,
         prepared: bool,
         take: &mut impl Take,
-    ) -> Result<ExecResult> {
-        packet::check(self.max_packet, &sql, &values)?;
-        let spare = spare(&values);
-        self.execute_checked(sql, values, spare, template, prepared, take).await
+    ) -> impl Future<Output = Result<ExecResult>> + Send {
+        let sized = values.and_then(|values| packet::check(self.max_packet, &sql, &values).map(|()| values));
+        self.execute_checked(sql, sized, true, template, prepared, take)
     }
 
-    /// Runs a statement whose size is known to do; `spare` are its values for a second attempt.
-    async fn execute_checked(
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` keeps room for its arguments twice")]
+    /// Runs a statement whose size is known to do; with `again`, its values are kept for a second attempt, unless they are large.
+    fn execute_checked(
         &mut self,
         sql: Arc<str>,
-        values: Vec<Value>,
-        spare: Option<Vec<Value>>,
+        values: Result<Vec<Value>>,
+        again: bool,
         template: Arc<Template>,
         prepared: bool,
         take: &mut impl Take,
-    ) -> Result<ExecResult> {
-        self.refresh_if_stale().await?;
-        self.keys.watch(template.class(), &sql);
-        let mut answer = self.attempt(&sql, values, &template, prepared, take).await;
-        // Nothing ran, so it is prepared again; a transaction is still as it was.
-        if let (Err(Fault::Driver(fault)), Some(values)) = (&answer, spare)
-            && error::is_forgotten(fault)
-        {
-            answer = self.attempt(&sql, values, &template, prepared, take).await;
-        }
-        let result = match answer {
-            Ok(answer) => {
-                self.observe();
-                self.result(&sql, &template, &answer)
+    ) -> impl Future<Output = Result<ExecResult>> + Send {
+        async move {
+            let values = values?;
+            if self.stale {
+                Box::pin(self.refresh_if_stale()).await?;
             }
-            Err(fault) => {
-                let target = Target::of(&template);
-                let error = self.fail(fault, may_begin(&template), target.as_ref()).await;
-                if self.is_mysql && template.has_returning() && error.kind() == ErrorKind::Syntax {
-                    let hint = "MySQL has no RETURNING: use last_insert_id, or select the row";
-                    return Err(error.with_kind(ErrorKind::Unsupported).with_hint(hint));
+            self.keys.watch(template.class(), &sql);
+            let spare = if again { spare(&values) } else { None };
+            let mut answer = self.attempt(&sql, values, &template, prepared, take).await;
+            // Nothing ran, so it is prepared again; a transaction is still as it was.
+            if let (Err(Fault::Driver(fault)), Some(values)) = (&answer, spare)
+                && error::is_forgotten(fault)
+            {
+                answer = Box::pin(self.attempt(&sql, values, &template, prepared, take)).await;
+            }
+            let result = match answer {
+                Ok(answer) => {
+                    self.observe();
+                    self.result(&sql, &template, &answer)
                 }
-                return Err(match target {
-                    Some(target) if error.kind() == ErrorKind::UniqueViolation => {
-                        self.name_columns(error, &target).await
-                    }
-                    _ => error,
-                });
+                Err(fault) => return Err(Box::pin(self.explain(fault, &template)).await),
+            };
+            if !matches!(template.class(), StatementClass::Read | StatementClass::Write) && names_sql_mode(&sql) {
+                Box::pin(self.refresh()).await?;
             }
-        };
-        if !matches!(template.class(), StatementClass::Read | StatementClass::Write) && names_sql_mode(&sql) {
-            self.refresh().await?;
+            Ok(result)
         }
-        Ok(result)
     }
 
-    async fn attempt(
+    /// The error of a statement that failed, and what became of the transaction.
+    async fn explain(&mut self, fault: Fault, template: &Template) -> Error {
+        let target = Target::of(template);
+        let error = self.fail(fault, may_begin(template), target.as_ref()).await;
+        if self.is_mysql && template.has_returning() && error.kind() == ErrorKind::Syntax {
+            let hint = "MySQL has no RETURNING: use last_insert_id, or select the row";
+            return error.with_kind(ErrorKind::Unsupported).with_hint(hint);
+        }
+        match target {
+            Some(target) if error.kind() == ErrorKind::UniqueViolation => self.name_columns(error, &target).await,
+            _ => error,
+        }
+    }
+
+    fn attempt(
         &mut self,
         sql: &Arc<str>,
         values: Vec<Value>,
         template: &Template,
         prepared: bool,
         take: &mut impl Take,
-    ) -> Result<Answer, Fault> {
+    ) -> impl Future<Output = Result<Answer, Fault>> + Send {
         let (keep, zero_dates) = (prepared && self.cache.is_enabled(), self.zero_dates);
-        let (statement, mut layout) = match self.statement(sql, &values, keep).await {
-            Ok(found) => found,
-            Err(Fault::NotRun(fault))
-                if error::server_code(&fault) == Some(error::NOT_PREPARABLE)
-                    && values.is_empty()
-                    && template.statements() == 1 =>
-            {
-                let result = self.conn()?.query_iter(&**sql).await.map_err(begun)?;
-                return Ok(read(result, &mut None, zero_dates, None, take).await?);
+        async move {
+            let found = self.statement(sql, &values, keep);
+            let (statement, mut layout) = match found {
+                Some(found) => found,
+                None => match Box::pin(self.prepare(sql, &values, keep)).await {
+                    Ok(statement) => (statement, None),
+                    Err(Fault::NotRun(fault))
+                        if error::server_code(&fault) == Some(error::NOT_PREPARABLE)
+                            && values.is_empty()
+                            && template.statements() == 1 =>
+                    {
+                        return Box::pin(self.unprepared(sql, take)).await;
+                    }
+                    Err(fault) => return Err(fault),
+                },
+            };
+            let theirs = usize::from(statement.num_params());
+            if theirs != values.len() {
+                if !keep {
+                    self.conn()?.close(statement).await?;
+                }
+                return Err(placeholder_mismatch(values.len(), theirs).into());
             }
-            Err(fault) => return Err(fault),
-        };
-        let theirs = usize::from(statement.num_params());
-        if theirs != values.len() {
+            let known = layout.clone();
+            let inserted = inserted_table(template);
+            let begun = self.conn()?.exec_iter(&statement, Params::Positional(values)).await.map_err(begun);
+            let answer = match begun {
+                Ok(result) => {
+                    read(result, &mut layout, zero_dates, inserted.as_deref(), take).await.map_err(Fault::Driver)
+                }
+                Err(fault) => Err(fault),
+            };
+            let gone = match &answer {
+                Err(Fault::Driver(fault)) => error::server_code(fault),
+                _ => None,
+            };
+            if answer.as_ref().is_err_and(|fault| matches!(fault, Fault::Driver(fault) if error::is_forgotten(fault))) {
+                self.cache.remove(sql);
+            }
+            // The value may have changed its parameter's type for good (see `Prepared::fits`).
+            if self.is_mysql && gone == Some(error::OUT_OF_RANGE) && keep && self.cache.remove(sql).is_some() {
+                self.conn()?.close(statement.clone()).await?;
+            }
             if !keep {
-                self.conn()?.close(statement).await?;
+                if !self.is_disconnected() {
+                    self.conn()?.close(statement).await?;
+                }
+            } else if let Some(layout) = layout
+                && known.is_none_or(|known| !Arc::ptr_eq(&known, &layout))
+                && let Some(prepared) = self.cache.get(sql)
+            {
+                prepared.layout = Some(layout);
             }
-            return Err(placeholder_mismatch(values.len(), theirs).into());
+            answer
         }
-        let known = layout.clone();
-        let inserted = inserted_table(template);
-        let answer = match self.conn()?.exec_iter(&statement, Params::Positional(values)).await {
-            Ok(result) => read(result, &mut layout, zero_dates, inserted.as_deref(), take).await.map_err(Fault::Driver),
-            Err(fault) => Err(begun(fault)),
-        };
-        let gone = match &answer {
-            Err(Fault::Driver(fault)) => error::server_code(fault),
-            _ => None,
-        };
-        if answer.as_ref().is_err_and(|fault| matches!(fault, Fault::Driver(fault) if error::is_forgotten(fault))) {
-            self.cache.remove(sql);
-        }
-        // The value may have changed its parameter's type for good (see `Prepared::fits`).
-        if self.is_mysql && gone == Some(error::OUT_OF_RANGE) && keep && self.cache.remove(sql).is_some() {
-            self.conn()?.close(statement.clone()).await?;
-        }
-        if !keep {
-            if !self.is_disconnected() {
-                self.conn()?.close(statement).await?;
-            }
-        } else if let Some(layout) = layout
-            && known.is_none_or(|known| !Arc::ptr_eq(&known, &layout))
-            && let Some(prepared) = self.cache.get(sql)
-        {
-            prepared.layout = Some(layout);
-        }
-        answer
     }
 
-    /// The prepared statement of `sql` and the columns of its last result.
-    async fn statement(
-        &mut self,
-        sql: &Arc<str>,
-        values: &[Value],
-        keep: bool,
-    ) -> Result<(Statement, Option<Arc<Layout>>), Fault> {
-        if keep && let Some(prepared) = self.cache.get(sql) {
-            if !self.is_mysql || prepared.fits(values) {
-                return Ok((prepared.statement.clone(), prepared.layout.clone()));
-            }
-            if let Some(statement) = self.cache.remove(sql) {
-                self.conn()?.close(statement).await.map_err(Fault::NotRun)?;
-            }
+    /// Runs what the server does not prepare.
+    async fn unprepared(&mut self, sql: &str, take: &mut impl Take) -> Result<Answer, Fault> {
+        let zero_dates = self.zero_dates;
+        let result = self.conn()?.query_iter(sql).await.map_err(begun)?;
+        Ok(read(result, &mut None, zero_dates, None, take).await?)
+    }
+
+    /// The prepared statement of `sql` and the columns of its last result, if it is kept and does for `values`.
+    fn statement(&mut self, sql: &str, values: &[Value], keep: bool) -> Option<(Statement, Option<Arc<Layout>>)> {
+        let prepared = self.cache.get(sql).filter(|_| keep)?;
+        let fits = !self.is_mysql || prepared.fits(values);
+        fits.then(|| (prepared.statement.clone(), prepared.layout.clone()))
+    }
+
+    /// Prepares `sql`, in place of what was kept of it.
+    async fn prepare(&mut self, sql: &Arc<str>, values: &[Value], keep: bool) -> Result<Statement, Fault> {
+        if keep && let Some(statement) = self.cache.remove(sql) {
+            self.conn()?.close(statement).await.map_err(Fault::NotRun)?;
         }
         let text = shield(sql)?;
         let statement = self.conn()?.prep(text.as_bytes()).await.map_err(Fault::NotRun)?;
@@ -326,7 +335,7 @@ impl Session {
                 self.conn()?.close(evicted).await.map_err(Fault::NotRun)?;
             }
         }
-        Ok((statement, None))
+        Ok(statement)
     }
 
     fn result(&self, sql: &str, template: &Template, answer: &Answer) -> ExecResult {
@@ -503,56 +512,6 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// Reads a result to its end: the first one with columns is taken, others (of CALL) are dropped.
-async fn read<P: Protocol>(
-    mut result: QueryResult<'_, 'static, P>,
-    layout: &mut Option<Arc<Layout>>,
-    zero_dates: ZeroDates,
-    inserted: Option<&str>,
-    take: &mut impl Take,
-) -> mysql_async::Result<Answer> {
-    let (mut rows, mut counted) = (None, None);
-    while let Some(columns) = result.columns() {
-        if columns.is_empty() || rows.is_some() {
-            while result.next().await?.is_some() {}
-            continue;
-        }
-        let layout = match layout {
-            Some(layout) if layout.fits(&columns) => layout.clone(),
-            _ => layout.insert(Arc::new(Layout::new(columns, zero_dates))).clone(),
-        };
-        let id = inserted.and_then(|table| layout.counted(table));
-        let (mut count, mut given) = (0, false);
-        let mut batch = Rows::new(layout.clone());
-        while let Some(row) = result.next().await? {
-            count += 1;
-            if count == 1 {
-                counted = id.and_then(|id| row.as_ref(id)).cloned();
-            }
-            if !take.wants() {
-                continue;
-            }
-            if take.row(&layout, &row) {
-                given = true;
-                continue;
-            }
-            batch.push(row);
-            if take.is_full(batch.len(), batch.bytes()) {
-                let another = batch.another();
-                take.take(Arc::new(std::mem::replace(&mut batch, another))).await;
-                given = true;
-            }
-        }
-        if take.wants() && !(given && batch.is_empty()) {
-            take.take(Arc::new(batch)).await;
-        }
-        rows = Some(count);
-    }
-    // The error of a later result comes here.
-    result.drop_result().await?;
-    Ok(Answer { rows, counted })
 }
 
 /// Whether `results` that came from a script are those of as many statements, so that the next one failed. What calls

@@ -3,18 +3,22 @@
 //! A stream that is dropped early leaves its connection, and an open transaction, usable: a short rest is read and
 //! dropped; a long one, or a statement that goes on computing, is stopped by KILL QUERY and then read to its end.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use databases_core::backend::{Request, RowBatches};
 use databases_core::{Effect, Error, Result, RowBatch};
 use futures_util::future::{Either, select};
+use mysql_async::QueryResult;
+use mysql_async::prelude::Protocol;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::batch::Layout;
+use crate::batch::{Layout, Rows};
 use crate::connection::{Operation, caught};
 use crate::error;
 use crate::session::Take;
@@ -26,6 +30,8 @@ const MOST_ROWS: usize = 512;
 const BYTES: usize = 64 * 1024;
 /// Batches that wait to be taken.
 const WAITING: usize = 2;
+/// How long the next row may be waited for until those before it are handed on: the server sends rows some kilobytes at a time.
+const PAUSE: Duration = Duration::from_millis(2);
 /// How long the rest of a dropped stream is read before the server is told to stop.
 const GRACE: Duration = Duration::from_millis(50);
 /// How long the rest may take after that.
@@ -116,6 +122,28 @@ impl Take for Send {
     // They are read elsewhere.
     fn row(&mut self, _: &Layout, _: &mysql_async::Row) -> bool {
         false
+    }
+
+    async fn next<P: Protocol>(
+        &mut self,
+        result: &mut QueryResult<'_, 'static, P>,
+        batch: &mut Option<Box<Rows>>,
+    ) -> mysql_async::Result<Option<mysql_async::Row>> {
+        let mut next = pin!(result.next());
+        // Most rows are there already: neither a clock nor a timer is needed.
+        if let Poll::Ready(row) = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
+            return row;
+        }
+        if let Some(rows) = batch
+            && !rows.is_empty()
+        {
+            if let Ok(row) = timeout(PAUSE, &mut next).await {
+                return row;
+            }
+            let another = rows.another();
+            self.take(Arc::new(std::mem::replace(&mut **rows, another))).await;
+        }
+        next.await
     }
 
     async fn take(&mut self, batch: Arc<dyn RowBatch>) {

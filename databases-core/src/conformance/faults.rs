@@ -359,6 +359,26 @@ pub async fn a_transaction_that_is_over_sends_nothing_more(f: &Fixture) -> Resul
     Ok(())
 }
 
+pub async fn rows_that_have_come_are_not_held_back(f: &Fixture) -> Result<()> {
+    let Some((proxy, db)) = behind_proxy(f, |_| {}).await? else { return Ok(()) };
+    let query = "SELECT 'first' AS a UNION ALL SELECT 'second' UNION ALL SELECT 'third' UNION ALL SELECT 'last'";
+    for first_run in [true, false] {
+        // Nothing more comes behind the second row until both are read.
+        let second = |message: &Message<'_>| message.direction == Direction::Down && message.holds("second");
+        proxy.when(At::after(second), Action::Switch(Mode::Stall));
+        let mut rows = db.iterate::<(String,)>(sql(query).timeout(SOON), ());
+        for text in ["first", "second"] {
+            assert_eq!(rows.next().await.expect("a row")?.0, text, "first run: {first_run}");
+        }
+        proxy.set(Mode::Pass);
+        for text in ["third", "last"] {
+            assert_eq!(rows.next().await.expect("a row")?.0, text);
+        }
+        assert!(rows.next().await.is_none());
+    }
+    Ok(())
+}
+
 pub async fn a_connection_that_was_closed_while_idle_is_replaced_unseen(f: &Fixture) -> Result<()> {
     let three = |options: &mut PoolOptions| options.max_connections = Some(3);
     let Some((proxy, db)) = behind_proxy(f, three).await? else { return Ok(()) };

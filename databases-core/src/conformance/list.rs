@@ -284,6 +284,7 @@ cancel::a_dropped_connect_leaves_nothing_behind [FullSql, OneThread];
             faults::a_slow_network_changes_nothing [FullSql];
             faults::a_result_that_drips_is_not_waited_for_beyond_the_statement_timeout [FullSql];
             faults::a_transaction_that_is_over_sends_nothing_more [FullSql, Transactions];
+            faults::rows_that_have_come_are_not_held_back [FullSql];
             faults::a_connection_that_was_closed_while_idle_is_replaced_unseen [FullSql];
             faults::a_prepared_statement_costs_one_round_trip [FullSql];
             query_builder::built_statements_run_on_every_backend [FullSql];

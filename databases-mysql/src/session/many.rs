@@ -266,7 +266,7 @@ impl Session {
         }
         let done = {
             let (template, mut take) = (bulk.template.clone(), TakeAll::new(None));
-            let mut run = pin!(self.execute_checked(text, values, None, template, bulk.prepared, &mut take));
+            let mut run = pin!(self.execute_checked(text, Ok(values), false, template, bulk.prepared, &mut take));
             let begun = poll_fn(|cx| Poll::Ready(run.as_mut().poll(cx))).await;
             let goes_well = !matches!(begun, Poll::Ready(Err(_)));
             if goes_well && feed.ahead.is_none() && feed.goes_on() {
@@ -300,7 +300,7 @@ impl Session {
                 return Ok(affected);
             }
             let (sql, template) = (bulk.row.sql().clone(), bulk.template.clone());
-            let done = self.execute_values(sql, row, template, bulk.prepared, &mut TakeAll::new(None)).await;
+            let done = self.execute_values(sql, Ok(row), template, bulk.prepared, &mut TakeAll::new(None)).await;
             affected += done.map_err(|error| at(error, index))?.rows_affected();
             index += 1;
         }
