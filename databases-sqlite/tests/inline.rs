@@ -31,8 +31,8 @@ async fn longest_delay(work: impl Future<Output = ()>) -> Duration {
     ticker.await.unwrap()
 }
 
-/// Reads of every kind while a ticker ticks.
-async fn reads_of_every_kind(url: &str) {
+/// Reads of every kind while a ticker ticks: the longest delay beside each.
+async fn reads_of_every_kind(url: &str) -> Vec<(&'static str, Duration)> {
     let url: DatabaseUrl = url.parse().unwrap();
     let open = || Pool::new(PoolConfig::from_url(&Sqlite, &url, |_| ()).unwrap()).unwrap();
     let db = open();
@@ -40,6 +40,7 @@ async fn reads_of_every_kind(url: &str) {
     let rows = (0..50_000).map(|id| params! { id, name: format!("name {}", id * 7919 % 50_000), number: id % 100 });
     db.execute_many("INSERT INTO big VALUES (:id, :name, :number)", rows).await.unwrap();
     // Quick at first, so that each is tried here, and then not.
+    let mut delays = Vec::new();
     let growing = [
         "SELECT name FROM big WHERE id < :n ORDER BY name, number",
         "SELECT length(group_concat(name)) FROM big WHERE id < :n",
@@ -54,7 +55,7 @@ async fn reads_of_every_kind(url: &str) {
             let delay = longest_delay(async {
                 db.fetch_all::<Row>(sql, params! { n }).await.unwrap();
             });
-            check(sql, delay.await);
+            delays.push((sql, delay.await));
         }
     }
     let cold = open();
@@ -63,7 +64,7 @@ async fn reads_of_every_kind(url: &str) {
             cold.fetch_one::<(String,)>("SELECT name FROM big WHERE id = :id", params! { id }).await.unwrap();
         }
     });
-    check("a file that was just opened", delay.await);
+    delays.push(("a file that was just opened", delay.await));
     let delay = longest_delay(async {
         let mut tasks = tokio::task::JoinSet::new();
         for task in 0..64 {
@@ -79,7 +80,7 @@ async fn reads_of_every_kind(url: &str) {
             task.unwrap();
         }
     });
-    check("64 tasks of cheap reads", delay.await);
+    delays.push(("64 tasks of cheap reads", delay.await));
     let delay = longest_delay(async {
         let mut tasks = tokio::task::JoinSet::new();
         for task in 0..64 {
@@ -97,20 +98,29 @@ async fn reads_of_every_kind(url: &str) {
             task.unwrap();
         }
     });
-    check("64 tasks of 1,000 rows", delay.await);
+    delays.push(("64 tasks of 1,000 rows", delay.await));
+    delays
 }
 
-fn check(what: &str, delay: Duration) {
-    println!("{delay:>12.3?}  {what}");
-    // Ten times what is promised on a quiet machine.
-    assert!(delay < Duration::from_millis(200), "a ticker waited for {delay:?} beside: {what}");
-}
+/// Ten times what is promised on a quiet machine.
+const LONGEST: Duration = Duration::from_millis(200);
 
 #[test]
 fn nobody_waits_for_the_reads_of_others() {
     on_both(|| async {
-        let dir = TempDir::new();
-        reads_of_every_kind(&dir.url("?synchronous=off")).await;
+        // A busy machine makes everybody wait now and then; reads that hold up others do so each time.
+        let mut late = Vec::new();
+        for round in 0..10 {
+            let dir = TempDir::new();
+            let mut delays = reads_of_every_kind(&dir.url("?synchronous=off")).await;
+            delays.retain(|(what, delay)| *delay >= LONGEST && (round == 0 || late.contains(what)));
+            if delays.is_empty() {
+                return;
+            }
+            println!("late in round {round}: {delays:?}");
+            late = delays.into_iter().map(|(what, _)| what).collect();
+        }
+        panic!("a ticker waits each time beside: {late:?}");
     });
 }
 
