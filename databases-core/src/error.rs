@@ -440,6 +440,11 @@ impl Error {
         matches!(self.0.kind, ErrorKind::SerializationFailure | ErrorKind::Deadlock | ErrorKind::LockTimeout)
     }
 
+    /// Its kind, if it [is retryable](Self::is_retryable).
+    pub(crate) fn conflict(&self) -> Option<ErrorKind> {
+        self.is_retryable().then_some(self.0.kind)
+    }
+
     /// Whether the connection is gone.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {

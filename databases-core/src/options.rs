@@ -222,7 +222,8 @@ impl TransactionOptions {
         self
     }
 
-    /// SQLite: takes the write lock at the first write. What `transaction_with` runs again takes it at BEGIN.
+    /// SQLite: takes the write lock at the first write. What `transaction_with` runs again, because another writer was
+    /// faster, takes it at BEGIN.
     #[must_use]
     pub fn deferred(mut self) -> Self {
         self.lock_mode = Some(LockMode::Deferred);
@@ -237,10 +238,11 @@ impl TransactionOptions {
         self
     }
 
-    /// What the next attempt is opened with. A deferred transaction that lost to another writer would lose to the next
-    /// one just as well.
-    pub(crate) fn begin_again(&mut self) {
-        if self.lock_mode == Some(LockMode::Deferred) && !self.read_only {
+    /// What the next attempt is opened with. A deferred transaction whose snapshot was overtaken by another writer would be
+    /// overtaken by the next one just as well.
+    pub(crate) fn begin_again(&mut self, conflict: ErrorKind) {
+        let is_overtaken = conflict == ErrorKind::SerializationFailure && !self.read_only;
+        if is_overtaken && self.lock_mode == Some(LockMode::Deferred) {
             self.lock_mode = Some(LockMode::Immediate);
         }
     }
@@ -276,14 +278,15 @@ mod tests {
 
     #[test]
     fn what_is_begun_again_takes_no_lock_that_it_refuses() {
-        let again = |mut options: TransactionOptions| {
-            options.begin_again();
+        let again = |mut options: TransactionOptions, conflict| {
+            options.begin_again(conflict);
             options.get_lock_mode()
         };
-        let options = TransactionOptions::new;
-        assert_eq!(again(options()), None);
-        assert_eq!(again(options().deferred()), Some(LockMode::Immediate));
-        assert_eq!(again(options().deferred().read_only(true)), Some(LockMode::Deferred));
+        let (options, overtaken) = (TransactionOptions::new, ErrorKind::SerializationFailure);
+        assert_eq!(again(options(), overtaken), None);
+        assert_eq!(again(options().deferred(), overtaken), Some(LockMode::Immediate));
+        assert_eq!(again(options().deferred(), ErrorKind::LockTimeout), Some(LockMode::Deferred));
+        assert_eq!(again(options().deferred().read_only(true), overtaken), Some(LockMode::Deferred));
     }
 
     #[test]

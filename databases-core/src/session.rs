@@ -35,8 +35,8 @@ struct State {
     levels: Vec<Level>,
     /// Statements under way.
     in_flight: usize,
-    /// Whether the last error from the server says that running the transaction again may succeed.
-    retryable: bool,
+    /// The kind of the last error from the server, if running the transaction again may succeed.
+    conflict: Option<ErrorKind>,
     /// The statement whose turn it is runs in a transaction that text has begun.
     in_text: bool,
     /// How many transactions that text has begun were ended by an error.
@@ -68,8 +68,7 @@ impl Session {
 
     /// A session on a connection that the pool has not got yet.
     pub(crate) fn over(inner: Arc<Inner>, conn: Arc<dyn BackendConnection>, slot: Option<Slot>) -> Arc<Self> {
-        let state =
-            State { levels: vec![Level::new(0)], in_flight: 0, retryable: false, in_text: false, texts_ended: 0 };
+        let state = State { levels: vec![Level::new(0)], in_flight: 0, conflict: None, in_text: false, texts_ended: 0 };
         let (unwinding, turn) = Default::default();
         Arc::new(Self { inner, conn, slot, state: Mutex::new(state), unwinding, turn })
     }
@@ -91,8 +90,9 @@ impl Session {
         }
     }
 
-    pub(crate) fn last_error_is_retryable(&self) -> bool {
-        self.lock().retryable
+    /// The kind of the last error from the server, if running the transaction again may succeed.
+    pub(crate) fn last_conflict(&self) -> Option<ErrorKind> {
+        self.lock().conflict
     }
 
     /// Whether calls on the connection itself run inside a transaction that the user does not see.
@@ -228,7 +228,7 @@ impl Handle {
         let status = self.conn().status();
         let mut state = self.session.lock();
         if let Err(error) = &result {
-            state.retryable = error.is_retryable();
+            state.conflict = error.conflict();
             // A statement that could not be stopped is still under way: nothing may be sent behind it.
             let sent = error.effect() != Effect::NotSent;
             if error.kind() == ErrorKind::StatementTimeout && sent && status == Status::Busy && self.level > 0 {
@@ -263,7 +263,7 @@ impl Handle {
 
     /// Remembers an error that came later than the call, as in the middle of a stream.
     pub(crate) fn note(&self, error: &Error) {
-        self.session.lock().retryable = error.is_retryable();
+        self.session.lock().conflict = error.conflict();
     }
 
     /// Opens a transaction, or a savepoint inside one.
@@ -277,14 +277,14 @@ impl Handle {
         let mut state = self.session.lock();
         match &result {
             Ok(()) => {
-                state.retryable = false;
+                state.conflict = None;
                 if let Some(level) = state.levels.get_mut(began.level) {
                     level.marked = true;
                 }
                 undo.disarm();
             }
             Err(error) => {
-                state.retryable = error.is_retryable();
+                state.conflict = error.conflict();
                 // Where BEGIN may have worked all the same, it is undone before anything else.
                 if nested || self.conn().status() == Status::Idle {
                     state.pop(&began);
@@ -392,7 +392,7 @@ impl Handle {
             undo.disarm();
             return Ok(());
         };
-        self.session.lock().retryable = error.is_retryable();
+        self.session.lock().conflict = error.conflict();
         self.set(|level| level.marked = true);
         if outermost && error.kind() == ErrorKind::Disconnected && error.effect() != Effect::NotSent {
             return Err(error.with_kind(ErrorKind::CommitOutcomeUnknown).with_effect(Effect::Unknown));

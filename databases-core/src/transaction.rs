@@ -149,34 +149,35 @@ where
     E: From<Error>,
     F: AsyncFnOnce(&Transaction) -> Result<T, E> + Clone,
 {
+    let ours = |error: Error| {
+        let conflict = error.conflict();
+        (E::from(error), conflict)
+    };
     let mut attempt = 0;
     loop {
-        let began = begin(options.clone()).await;
-        let may_retry = attempt < options.retries;
-        let outcome = match began {
-            Err(error) if may_retry && error.is_retryable() => None,
-            Err(error) => Some(Err(error.into())),
+        // What has failed, and the conflict that may be the reason.
+        let (error, conflict) = match begin(options.clone()).await {
+            Err(error) => ours(error),
             Ok(tx) => {
                 let session = tx.handle.session.clone();
                 match f.clone()(&tx).await {
                     Ok(value) => match tx.commit().await {
-                        Ok(()) => Some(Ok(value)),
-                        Err(error) if may_retry && error.is_retryable() => None,
-                        Err(error) => Some(Err(error.into())),
+                        Ok(()) => return Ok(value),
+                        Err(error) => ours(error),
                     },
                     Err(error) => {
-                        let again = may_retry && session.last_error_is_retryable();
+                        let conflict = session.last_conflict();
                         let _ = tx.rollback().await;
-                        if again { None } else { Some(Err(error)) }
+                        (error, conflict)
                     }
                 }
             }
         };
-        if let Some(outcome) = outcome {
-            return outcome;
+        match conflict {
+            Some(conflict) if attempt < options.retries => options.begin_again(conflict),
+            _ => return Err(error),
         }
         attempt += 1;
-        options.begin_again();
         tokio::time::sleep(backoff(attempt)).await;
     }
 }

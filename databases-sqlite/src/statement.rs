@@ -195,7 +195,7 @@ impl Session {
                 if !before.as_ref().is_some_and(|known| known.is_short(within)) {
                     return Ok(None);
                 }
-                watch.enter(within);
+                watch.enter(now, within);
                 now
             }
             None => out.begun.unwrap_or_else(Instant::now),

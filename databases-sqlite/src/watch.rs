@@ -23,7 +23,7 @@ pub(crate) struct Watch {
     within: AtomicU32,
     /// How many looks are left to it.
     looks: AtomicU32,
-    /// When it must stop, in nanoseconds after `start`; 0 until the clock is first read.
+    /// When it must stop, in nanoseconds after `start`.
     deadline: AtomicU64,
     start: Instant,
 }
@@ -55,12 +55,13 @@ impl Watch {
         self.cancelled.load(Relaxed)
     }
 
-    /// From now on the connection is used by its caller's thread, which should take no longer than `within`, until
+    /// From `now` on the connection is used by its caller's thread, which should take no longer than `within`, until
     /// [`Watch::leave`].
-    pub(crate) fn enter(&self, within: Duration) {
+    pub(crate) fn enter(&self, now: Instant, within: Duration) {
         let micros = u32::try_from(nanos(within) / 1000).unwrap_or(u32::MAX).max(1);
         self.looks.store(looks_within(micros), Relaxed);
-        self.deadline.store(0, Relaxed);
+        let longest = u64::from(micros).saturating_mul(1000 * TIMES_OF_WITHIN);
+        self.deadline.store(nanos(now.saturating_duration_since(self.start)).saturating_add(longest), Relaxed);
         self.within.store(micros, Relaxed);
     }
 
@@ -90,15 +91,7 @@ impl Watch {
         if looks % LOOKS_PER_TIME != LOOKS_PER_TIME - 1 {
             return looks == 0;
         }
-        let now = nanos(self.start.elapsed());
-        match self.deadline.load(Relaxed) {
-            0 => {
-                let within = u64::from(self.within.load(Relaxed)) * 1000;
-                self.deadline.store(now.saturating_add(within.saturating_mul(TIMES_OF_WITHIN)), Relaxed);
-                false
-            }
-            deadline => now > deadline,
-        }
+        nanos(self.start.elapsed()) > self.deadline.load(Relaxed)
     }
 }
 
