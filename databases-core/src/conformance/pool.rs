@@ -222,6 +222,11 @@ async fn shut_down_at_work(f: &Fixture, observer: &Pool, t: &str, in_background:
     let held = other.spawn(async move { db2.acquire().await }).await.expect("no panic")?;
     let (db2, slow) = (db.clone(), f.slow("1", 3.0));
     let statement = other.spawn(async move { db2.fetch_val::<i64>(slow, ()).await });
+    eventually("the statement is under way", async || {
+        let status = db.status();
+        Ok(if status.in_use == 3 { Ok(()) } else { Err(format!("{status:?}")) })
+    })
+    .await?;
     let (db2, db3) = (db.clone(), db.clone());
     let waiter = other.spawn(async move { db2.acquire().await.map(drop) });
     let waiter_here = tokio::spawn(async move { db3.fetch_val::<i64>("SELECT 5", ()).await });
