@@ -317,7 +317,7 @@ impl Session {
 
     /// The prepared statement of `sql` and the columns of its last result, if it is kept and does for `values`.
     fn statement(&mut self, sql: &str, values: &[Value], keep: bool) -> Option<(Statement, Option<Arc<Layout>>)> {
-        let prepared = self.cache.get(sql).filter(|_| keep)?;
+        let prepared = if keep { self.cache.get(sql)? } else { return None };
         let fits = !self.is_mysql || prepared.fits(values);
         fits.then(|| (prepared.statement.clone(), prepared.layout.clone()))
     }
