@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use databases_core::backend::{ExecResult, Flow, LiveSink, Request, placeholder_mismatch};
 use databases_core::sql::{StatementClass, Template, Verb};
-use databases_core::{Arg, Effect, Error, ErrorKind, Result, RowRef, Value};
+use databases_core::{Arg, Effect, Error, ErrorKind, Result, RowBatch, RowRef, Value};
 use hashlink::LruCache;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::{CachedStatement, Connection, Statement};
@@ -26,6 +26,9 @@ use crate::worker::Deliver;
 
 /// How many batches of a stream wait for their reader.
 const BATCHES_AHEAD: usize = 2;
+
+/// Rows that have come are handed over after so long, where the others take their time.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// What becomes of a statement.
 pub(crate) enum Outcome {
@@ -203,6 +206,7 @@ impl Session {
         if let (Some(sink), Some(known)) = (&mut out.live, &before) {
             sink.expect(known.rows());
         }
+        out.handed = Some(start);
         let mut learnt = Learnt { before, new: None, seen: false };
         let mut statement = prepare(connection, &request.sql, &request.template, request.args.len(), keep)?;
         let reads = statement.readonly();
@@ -445,6 +449,8 @@ pub(crate) struct Output<'s> {
     here: Option<Budget>,
     /// When the statement began, if that was looked at before.
     pub(crate) begun: Option<Instant>,
+    /// When rows were last handed over, or the statement began.
+    handed: Option<Instant>,
     /// Takes the rows where they stand.
     live: Option<&'s mut dyn LiveSink>,
     /// And these were more.
@@ -463,6 +469,7 @@ impl<'s> Output<'s> {
             limits,
             here: None,
             begun: None,
+            handed: None,
             live: None,
             overran: false,
             time: None,
@@ -478,6 +485,7 @@ impl<'s> Output<'s> {
             limits,
             here: Some(budget),
             begun: None,
+            handed: None,
             live,
             overran: false,
             time: None,
@@ -511,7 +519,12 @@ impl<'s> Output<'s> {
     fn push(&mut self, row: &rusqlite::Row<'_>, may_hand_over: bool) -> Result<bool> {
         let Some(batch) = &mut self.rows.current else { return Ok(true) };
         batch.push(row)?;
-        if !batch.is_full(self.limits) {
+        let hands_over = may_hand_over && (self.reply.is_some() || self.feed.is_some());
+        // The clock is looked at now and then.
+        let is_due = hands_over
+            && batch.len().is_power_of_two()
+            && self.handed.is_some_and(|handed| handed.elapsed() >= PATIENCE);
+        if !is_due && !batch.is_full(self.limits) {
             return Ok(true);
         }
         if self.here.is_some() {
@@ -520,11 +533,13 @@ impl<'s> Output<'s> {
         }
         let next = batch.next();
         let full = Arc::new(std::mem::replace(batch, next));
-        if !may_hand_over || (self.reply.is_none() && self.feed.is_none()) {
+        if !hands_over {
             self.rows.batches.push_back(full);
             return Ok(true);
         }
-        Ok(self.hand_over(full))
+        let is_wanted = self.hand_over(full);
+        self.handed = Some(Instant::now());
+        Ok(is_wanted)
     }
 
     fn hand_over(&mut self, batch: Arc<Batch>) -> bool {

@@ -1,5 +1,7 @@
 //! Rows as structs, tuples and values; what each fetch does with none, one or more of them.
 
+use std::time::Instant;
+
 use databases::{
     Database, ErrorKind, Executor, FromRow, FromValue, RawExecutor, Result, Row, RowStream, ValueRef, params,
 };
@@ -210,5 +212,23 @@ async fn a_stream_moves_into_a_task_with_its_transaction() -> Result<()> {
         Ok::<_, databases::Error>(sum)
     });
     assert_eq!(sum.await.expect("the task does not panic")?, 6);
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_of_a_slow_statement_are_not_held_back() -> Result<()> {
+    let db = Database::connect("sqlite::memory:").await?;
+    let slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 40)
+                SELECT (WITH RECURSIVE m(j) AS (SELECT i UNION ALL SELECT j + 1 FROM m LIMIT 100000) SELECT count(*) FROM m)
+                FROM n";
+    let began = Instant::now();
+    let mut rows = db.iterate::<(i64,)>(slow, ());
+    let mut came = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        assert_eq!(row, (100_000,));
+        came.push(began.elapsed());
+    }
+    assert_eq!(came.len(), 40);
+    assert!(came[0] * 4 < came[39] && came[19] * 5 < came[39] * 4, "{came:?}");
     Ok(())
 }
