@@ -20,15 +20,15 @@ use databases_core::sql::{Dialect, split_script};
 use databases_core::{Effect, Error, ErrorKind, Result, RowBatch, RowRef, TransactionOptions};
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
-use mysql_async::prelude::{Protocol, Queryable};
-use mysql_async::{Conn, Opts, QueryResult};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 use crate::batch::{Layout, Live, Rows};
 use crate::error;
 use crate::options::Options;
-use crate::session::{BATCH_ROWS, Session, Take};
+use crate::session::{BATCH_ROWS, NextRow, Session, Take};
 use crate::shared::Shared;
 use crate::stream;
 
@@ -511,12 +511,12 @@ impl Take for TakeAll<'_> {
         true
     }
 
-    fn next<P: Protocol>(
+    fn wait(
         &mut self,
-        result: &mut QueryResult<'_, 'static, P>,
+        next: Pin<&mut (impl Future<Output = NextRow> + Send)>,
         _: &mut Option<Box<Rows>>,
-    ) -> impl Future<Output = mysql_async::Result<Option<mysql_async::Row>>> + Send {
-        result.next()
+    ) -> impl Future<Output = NextRow> + Send {
+        next
     }
 
     async fn take(&mut self, batch: Arc<dyn RowBatch>) {

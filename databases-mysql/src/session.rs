@@ -23,8 +23,8 @@ use crate::options::{Options, ZeroDates};
 use crate::shared::Shared;
 use crate::text::{gives_one_result, hides_id, inserted_table, may_begin, names_sql_mode};
 use crate::{error, packet, types};
-pub(crate) use read::Take;
 use read::{Answer, read};
+pub(crate) use read::{NextRow, Take};
 
 /// Sets the session up and tells what it is, in one round trip. Every word is ours.
 ///

@@ -3,25 +3,21 @@
 //! A stream that is dropped early leaves its connection, and an open transaction, usable: a short rest is read and
 //! dropped; a long one, or a statement that goes on computing, is stopped by KILL QUERY and then read to its end.
 
-use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use databases_core::backend::{Request, RowBatches};
 use databases_core::{Effect, Error, Result, RowBatch};
 use futures_util::future::{Either, select};
-use mysql_async::QueryResult;
-use mysql_async::prelude::Protocol;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::batch::{Layout, Rows};
 use crate::connection::{Operation, caught};
 use crate::error;
-use crate::session::Take;
+use crate::session::{NextRow, Take};
 
 /// Rows of the first batch, which is not to wait for long, and at most: each batch is twice the one before.
 const FIRST_ROWS: usize = 64;
@@ -124,26 +120,24 @@ impl Take for Send {
         false
     }
 
-    async fn next<P: Protocol>(
+    // Boxed: most rows are there already, and need neither this nor a clock.
+    fn wait(
         &mut self,
-        result: &mut QueryResult<'_, 'static, P>,
+        mut next: Pin<&mut (impl Future<Output = NextRow> + std::marker::Send)>,
         batch: &mut Option<Box<Rows>>,
-    ) -> mysql_async::Result<Option<mysql_async::Row>> {
-        let mut next = pin!(result.next());
-        // Most rows are there already: neither a clock nor a timer is needed.
-        if let Poll::Ready(row) = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
-            return row;
-        }
-        if let Some(rows) = batch
-            && !rows.is_empty()
-        {
-            if let Ok(row) = timeout(PAUSE, &mut next).await {
-                return row;
+    ) -> impl Future<Output = NextRow> + std::marker::Send {
+        Box::pin(async move {
+            if let Some(rows) = batch
+                && !rows.is_empty()
+            {
+                if let Ok(row) = timeout(PAUSE, next.as_mut()).await {
+                    return row;
+                }
+                let another = rows.another();
+                self.take(Arc::new(std::mem::replace(&mut **rows, another))).await;
             }
-            let another = rows.another();
-            self.take(Arc::new(std::mem::replace(&mut **rows, another))).await;
-        }
-        next.await
+            next.await
+        })
     }
 
     async fn take(&mut self, batch: Arc<dyn RowBatch>) {

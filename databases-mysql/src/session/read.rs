@@ -1,6 +1,9 @@
 //! From the driver's rows to whoever takes them.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use databases_core::RowBatch;
 use mysql_async::prelude::Protocol;
@@ -8,6 +11,9 @@ use mysql_async::{QueryResult, Value};
 
 use crate::batch::{Layout, Rows};
 use crate::options::ZeroDates;
+
+/// The next row, or the end.
+pub(crate) type NextRow = mysql_async::Result<Option<mysql_async::Row>>;
 
 /// Takes rows as they are read.
 pub(crate) trait Take: Send {
@@ -17,12 +23,12 @@ pub(crate) trait Take: Send {
     fn is_full(&self, rows: usize, bytes: usize) -> bool;
     /// Takes a row where it stands; `false` if it is to be part of a batch.
     fn row(&mut self, layout: &Layout, row: &mysql_async::Row) -> bool;
-    /// The next row. Who hands rows on gives those of `batch` away before a pause.
-    fn next<P: Protocol>(
+    /// Waits for the next row, which is not there yet. Who hands rows on gives those of `batch` away before a pause.
+    fn wait(
         &mut self,
-        result: &mut QueryResult<'_, 'static, P>,
+        next: Pin<&mut (impl Future<Output = NextRow> + Send)>,
         batch: &mut Option<Box<Rows>>,
-    ) -> impl Future<Output = mysql_async::Result<Option<mysql_async::Row>>> + Send;
+    ) -> impl Future<Output = NextRow> + Send;
     /// Takes a batch; at least once for a result that has columns.
     fn take(&mut self, batch: Arc<dyn RowBatch>) -> impl Future<Output = ()> + Send;
 }
@@ -59,7 +65,13 @@ pub(super) fn read<P: Protocol>(
             let mut count = 0;
             // Boxed, because most rows are read where they stand.
             let mut batch: Option<Box<Rows>> = None;
-            while let Some(row) = take.next(&mut result, &mut batch).await? {
+            loop {
+                let mut next = pin!(result.next());
+                let next = match poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
+                    Poll::Ready(next) => next,
+                    Poll::Pending => take.wait(next, &mut batch).await,
+                };
+                let Some(row) = next? else { break };
                 count += 1;
                 if count == 1 {
                     counted = id.and_then(|id| row.as_ref(id)).cloned();
