@@ -33,7 +33,7 @@ const LARGEST: i32 = 64 << 10;
 pub(crate) const SHORT: Duration = Duration::from_micros(100);
 
 /// After so long the task that reads must let others run: a hundred tasks then have their turns within some milliseconds.
-const TURN: Duration = Duration::from_micros(40);
+const TURN: Duration = Duration::from_micros(80);
 
 /// So many reads are timed each by itself, once it is not certain that they are short.
 const TIMED: u32 = 16;
