@@ -129,4 +129,11 @@ impl LiveRow for Live<'_> {
             None => Ok(ValueRef::Null),
         }
     }
+
+    fn int(&self, column: usize) -> Option<i64> {
+        match self.row.as_ref(column)? {
+            Value::Int(value) if self.layout.cells.get(column) != Some(&CellType::UInt) => Some(*value),
+            _ => None,
+        }
+    }
 }

@@ -136,17 +136,17 @@ fn reads_that_follow_each_other_are_timed_by_the_next_one_and_behind_a_gap_each_
     let micros = Duration::from_micros;
     for _ in 0..8 {
         assert!(!turn.begin(now) && !turn.end(None));
-        now += micros(5);
+        now += micros(10);
     }
-    assert!(!turn.begin(now) && turn.end(None), "the eight before it took 40 us");
+    assert!(!turn.begin(now) && turn.end(None), "the eight before it took 80 us");
     now += Duration::from_secs(1);
     assert!(!turn.begin(now) && !turn.end(None), "others have run meanwhile");
     now += micros(101);
     for _ in 0..16 {
-        assert!(turn.begin(now) && !turn.end(Some(micros(2))), "one of them may have taken long");
-        now += micros(3);
+        assert!(turn.begin(now) && !turn.end(Some(micros(4))), "one of them may have taken long");
+        now += micros(5);
     }
-    assert!(!turn.begin(now) && turn.end(Some(micros(8))), "32 us of those before it, and 8 that SQLite saw");
+    assert!(!turn.begin(now) && turn.end(Some(micros(16))), "64 us of those before it, and 16 that SQLite saw");
 }
 
 #[tokio::test]
