@@ -294,33 +294,21 @@ async fn a_first_statement_is_stopped_behind_its_begin_and_never_with_it() {
         assert_eq!(count(&observer, "pgo_stopped").await, 0);
     }
 
-    // As long as BEGIN is not answered no cancel is sent: it could hit BEGIN.
+    // As long as BEGIN is not answered no cancel is sent: it could hit BEGIN, or what goes with it, prepared or not.
     let insert = "INSERT INTO pgo_stopped VALUES (:id)";
     db.execute(insert, params! { id: 2 }).await.unwrap();
-    proxy.forget_closed();
-    let tx = db.begin().await.unwrap();
-    proxy.set(Mode::Hold);
-    let call = sql(insert).timeout(Duration::from_millis(100));
-    let error = tx.execute(call, params! { id: 2 }).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::StatementTimeout);
-    assert_eq!(proxy.ports().len(), 1, "a cancel would have come by a connection of its own");
-    proxy.set(Mode::Pass);
-    assert!(tx.commit().await.is_err());
-    assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await.unwrap(), 1);
-    assert_eq!(count(&observer, "pgo_stopped").await, 1);
-
-    // Nor beside one that goes unprepared.
-    proxy.forget_closed();
-    let tx = db.begin().await.unwrap();
-    proxy.set(Mode::Hold);
-    let call = sql("INSERT INTO pgo_stopped VALUES (3)").timeout(Duration::from_millis(100));
-    let error = tx.execute(call, ()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::StatementTimeout);
-    assert_eq!(proxy.ports().len(), 1, "a cancel would have come by a connection of its own");
-    proxy.set(Mode::Pass);
-    assert!(tx.commit().await.is_err());
-    assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await.unwrap(), 1);
-    assert_eq!(count(&observer, "pgo_stopped").await, 1);
+    for (text, params) in [(insert, params! { id: 2 }), ("INSERT INTO pgo_stopped VALUES (3)", params! {})] {
+        proxy.forget_closed();
+        let tx = db.begin().await.unwrap();
+        proxy.set(Mode::Hold);
+        let error = tx.execute(sql(text).timeout(Duration::from_millis(100)), params).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StatementTimeout, "{text}");
+        assert_eq!(proxy.ports().len(), 1, "a cancel of {text} would have come by a connection of its own");
+        proxy.set(Mode::Pass);
+        assert!(tx.commit().await.is_err());
+        assert_eq!(db.fetch_val::<i64>("SELECT 1", ()).await.unwrap(), 1);
+        assert_eq!(count(&observer, "pgo_stopped").await, 1, "{text}");
+    }
 }
 
 /// A proxy that sends the server `other` in place of BEGIN.
