@@ -47,11 +47,12 @@ fn number(statement: &[u8]) -> Option<u64> {
 }
 
 /// How much is read from the socket at once.
-const INPUT_BYTES: usize = 32 << 10;
+const INPUT_BYTES: usize = 64 << 10;
 /// A longer row is passed on as it comes, in a message of its own.
 const MOST_KEPT: usize = 8 << 10;
-/// How much the driver has room for in a fresh buffer, and so how long a message is made.
-const MESSAGE_BYTES: usize = 8 << 10;
+/// How long a message is made. Each costs the driver's task and its reader a turn, which takes longer than to enlarge the
+/// driver's buffer of 8 KiB.
+const MESSAGE_BYTES: usize = 64 << 10;
 /// Tag, length, and the number of columns.
 const HEADER: usize = 7;
 /// The length of a row or a cell; of a NULL it is -1.
@@ -135,10 +136,7 @@ impl Packer {
             }
             self.output.clear();
             self.given = 0;
-            // A message that ends where the driver's buffer does need not be moved to the next one, unless it were short for that.
-            let room = buf.remaining();
-            let enough = if room < MESSAGE_BYTES / 2 { MESSAGE_BYTES } else { room.min(2 * MESSAGE_BYTES) };
-            self.pack(watch, enough)?;
+            self.pack(watch)?;
             if self.output.is_empty() && ready!(self.poll_input(cx, inner))? == 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -157,9 +155,9 @@ impl Packer {
         Poll::Ready(Ok(read))
     }
 
-    /// Moves from the input to the output until that has about `enough` bytes or more input is needed.
-    fn pack(&mut self, watch: &mut impl Watcher, enough: usize) -> io::Result<()> {
-        while self.output.len() < enough {
+    /// Moves from the input to the output until that is a message long or more input is needed.
+    fn pack(&mut self, watch: &mut impl Watcher) -> io::Result<()> {
+        while self.output.len() < MESSAGE_BYTES {
             let input = &self.input[self.start..self.end];
             let Some(tag) = input.first() else { return Ok(()) };
             if let Some(Long { left, nulls }) = self.long {
@@ -172,7 +170,7 @@ impl Packer {
                     self.long = None;
                 }
             } else if watch.missing() == 0 && *tag == b'D' && watch.packs() {
-                if !self.pack_rows(watch, enough)? {
+                if !self.pack_rows(watch)? {
                     return Ok(());
                 }
             } else {
@@ -192,7 +190,7 @@ impl Packer {
     }
 
     /// Packs the rows at the start of the input; `false` if not even the first one is whole.
-    fn pack_rows(&mut self, watch: &impl Watcher, enough: usize) -> io::Result<bool> {
+    fn pack_rows(&mut self, watch: &impl Watcher) -> io::Result<bool> {
         let input = &self.input[self.start..self.end];
         let Some(first) = RowHeader::of(input) else { return Ok(false) };
         watch.check(first.len)?;
@@ -210,7 +208,7 @@ impl Packer {
         while let Some(row) = RowHeader::of(rest) {
             let is_alike = rest[0] == b'D' && row.columns == first.columns && row.len >= HEADER - 1;
             let is_whole = row.len < MOST_KEPT && row.len < rest.len();
-            let has_room = self.output.len() == packed || self.output.len() + row.len + first.nulls() <= enough;
+            let has_room = self.output.len() == packed || self.output.len() + row.len + first.nulls() <= MESSAGE_BYTES;
             if !(is_alike && is_whole && has_room) {
                 break;
             }

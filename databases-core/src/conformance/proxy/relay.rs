@@ -122,18 +122,12 @@ impl<'a> Pump<'a> {
         let message = frame.message();
         let verdict = self.link.shared.lock().judge(&message, frame.bytes.len());
         match verdict {
-            Verdict::Pass => self.send(&message, &frame.bytes).await,
-            Verdict::After(action) => {
-                self.send(&message, &frame.bytes).await?;
-                self.act(action)
-            }
-            Verdict::Cut(length, action) => {
-                self.send(&message, &frame.bytes[..length]).await?;
-                self.act(action)
-            }
+            Verdict::Pass => self.send(&message, &frame.bytes, None).await,
+            Verdict::After(action) => self.send(&message, &frame.bytes, Some(action)).await,
+            Verdict::Cut(length, action) => self.send(&message, &frame.bytes[..length], Some(action)).await,
             Verdict::Before(action) => {
                 self.act(action)?;
-                self.send(&message, &frame.bytes).await
+                self.send(&message, &frame.bytes, None).await
             }
         }
     }
@@ -148,17 +142,28 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Sends as the mode says.
-    async fn send(&mut self, message: &Message<'_>, bytes: &[u8]) -> Result<(), End> {
+    /// Sends as the mode says, then acts. The mode is switched before the write, which is not held by it: whoever reads the bytes may set
+    /// another one at once, which has to stay.
+    async fn send(&mut self, message: &Message<'_>, bytes: &[u8], then: Option<Action>) -> Result<(), End> {
         let shared = &self.link.shared;
         let mode = Waiting { link: self.link, held: false }.pass(self.direction).await;
         if let Mode::Delay(time) = mode {
             tokio::time::sleep(time).await;
         }
-        if mode == Mode::Blackhole {
-            return Ok(());
+        if let Some(action @ Action::Switch(_)) = then {
+            self.act(action)?;
         }
-        shared.lock().count(message, bytes.len());
+        if mode != Mode::Blackhole {
+            shared.lock().count(message, bytes.len());
+            self.write_as(mode, bytes).await?;
+        }
+        match then {
+            Some(action @ Action::End(_)) => self.act(action),
+            Some(Action::Switch(_)) | None => Ok(()),
+        }
+    }
+
+    async fn write_as(&mut self, mode: Mode, bytes: &[u8]) -> Result<(), End> {
         let Mode::Drip { bytes: piece, every } = mode else { return self.write(bytes).await };
         for piece in bytes.chunks(piece.max(1)) {
             self.write(piece).await?;
