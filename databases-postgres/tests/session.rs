@@ -59,8 +59,8 @@ async fn large_results_come_in_batches_and_may_be_stopped() {
     let c = connect(&url).await;
     for stop_after in [None, Some(2)] {
         let mut rows = Rows { stop_after, ..Rows::default() };
-        c.run(request(&*c, "SELECT generate_series(1, 5500)", Params::new()), &mut rows).await.unwrap();
-        assert_eq!(rows.rows.len() == 5500, stop_after.is_none());
+        c.run(request(&*c, "SELECT generate_series(1, 30000)", Params::new()), &mut rows).await.unwrap();
+        assert_eq!(rows.rows.len() == 30_000, stop_after.is_none());
         assert!(stop_after.map_or(rows.batches > 4, |batches| rows.batches == batches), "{} batches", rows.batches);
         assert_eq!(c.status(), Status::Idle);
     }
@@ -225,16 +225,16 @@ async fn every_dropped_call_leaves_a_known_state() {
 async fn a_stream_is_read_in_batches_and_may_be_dropped() {
     let url = server!();
     let c = connect(&url).await;
-    let mut stream = c.open_stream(request(&*c, "SELECT generate_series(1, 10000)", Params::new())).await.unwrap();
+    let mut stream = c.open_stream(request(&*c, "SELECT generate_series(1, 60000)", Params::new())).await.unwrap();
     let (mut rows, mut batches) = (0, 0);
     while let Some(batch) = stream.next().await.unwrap() {
-        // 16 KiB at most, of rows of three times four bytes.
-        assert!((1..=(16 << 10) / 12).contains(&batch.len()), "{} rows", batch.len());
+        // 64 KiB at most, of rows of three times four bytes.
+        assert!((1..=(64 << 10) / 12).contains(&batch.len()), "{} rows", batch.len());
         rows += batch.len();
         batches += 1;
     }
-    assert_eq!(rows, 10_000);
-    assert!(batches >= 8);
+    assert_eq!(rows, 60_000);
+    assert!(batches >= 11);
     assert!(stream.next().await.unwrap().is_none());
     drop(stream);
     assert_eq!(c.status(), Status::Idle);
