@@ -8,7 +8,7 @@ use crate::executor::Call;
 use crate::params::Matched;
 use crate::pool::Inner;
 use crate::run::Place;
-use crate::sql::{Dialect, Template};
+use crate::sql::{Dialect, LONGEST_TEXT_BYTES, Template};
 
 /// A call whose text and parameters were found to match.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Checked {
     pub(crate) fn arranged(self, call: &mut Call<'_>) -> Request {
         let (sql, args) = std::mem::take(&mut call.params).arrange(self.matched);
         let mut request = Request::new(sql, args, self.template);
-        request.prepared = call.query.prepared;
+        request.prepared = call.query.prepared && request.sql.len() <= LONGEST_TEXT_BYTES;
         request.wants_rows = call.wants_rows;
         request
     }

@@ -69,7 +69,8 @@ impl<'q> Query<'q> {
         self
     }
 
-    /// Whether the statement is kept prepared on the connection for the next time. The default is true.
+    /// Whether the statement is kept prepared on the connection for the next time. The default is true. One whose text, with the
+    /// placeholders written out, has more than 64 KiB is never kept.
     #[must_use]
     pub fn prepared(mut self, prepared: bool) -> Self {
         self.prepared = prepared;

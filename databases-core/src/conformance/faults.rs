@@ -20,7 +20,7 @@ use crate::transaction::Transaction;
 const SOON: Duration = Duration::from_secs(10);
 
 /// A pool of one connection through a proxy.
-async fn behind_proxy(f: &Fixture, adjust: impl FnOnce(&mut PoolOptions)) -> Result<Option<(Proxy, Pool)>> {
+pub(super) async fn behind_proxy(f: &Fixture, adjust: impl FnOnce(&mut PoolOptions)) -> Result<Option<(Proxy, Pool)>> {
     let Some(proxy) = f.proxy().await? else {
         f.not_claimed("what networks do to connections");
         return Ok(None);

@@ -222,6 +222,7 @@ macro_rules! conformance {
             prepared::one_text_runs_many_times [];
             prepared::more_texts_than_the_cache_holds_work [];
             prepared::a_statement_may_be_left_unprepared [];
+            prepared::a_long_text_is_not_kept [FullSql];
             prepared::a_query_works_after_its_table_has_changed [FullSql];
             prepared::a_query_works_after_a_change_on_another_connection [FullSql, TwoConnections];
             prepared::an_error_while_preparing_leaves_nothing_behind [];

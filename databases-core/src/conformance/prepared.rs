@@ -1,6 +1,7 @@
 //! Prepared statements: kept, bounded, and made anew after the table has changed.
 
 use super::Fixture;
+use super::faults::behind_proxy;
 use crate::error::Result;
 use crate::executor::Executor;
 use crate::params;
@@ -50,6 +51,23 @@ pub async fn a_statement_may_be_left_unprepared(f: &Fixture) -> Result<()> {
     let select = format!("SELECT id, body FROM {t} WHERE id = :n");
     let read: (i64, String) = db.fetch_one(sql(&select).prepared(false), params! { n: 3 }).await?;
     assert_eq!(read, (3, "it's".into()));
+    Ok(())
+}
+
+pub async fn a_long_text_is_not_kept(f: &Fixture) -> Result<()> {
+    const LONGEST: usize = 64 << 10;
+    let Some((proxy, db)) = behind_proxy(f, |options| options.max_connections = Some(1)).await? else { return Ok(()) };
+    let select = "SELECT :n AS n";
+    for (length, kept) in [(LONGEST - 32, true), (LONGEST + 32, false)] {
+        let text = format!("{select}{}", " ".repeat(length - select.len()));
+        let mut trips = 0;
+        for n in 0..3 {
+            let _ = proxy.take_traffic();
+            assert_eq!(db.fetch_val::<i64>(&text, params! { n }).await?, n);
+            trips = proxy.take_traffic().round_trips;
+        }
+        assert_eq!(trips == 1, kept, "{trips} round trips for the third run of {length} bytes");
+    }
     Ok(())
 }
 

@@ -11,8 +11,9 @@ use super::dialect::Dialect;
 use super::error::SqlError;
 use super::template::{Template, scan};
 
-/// Texts longer than this are scanned on every call: they are dumps and bulk inserts, and would push everything else out.
-const LONGEST_TEXT_BYTES: usize = 64 * 1024;
+/// Texts longer than this are scanned on every call, and not kept prepared: they are dumps and bulk inserts, and would push
+/// everything else out.
+pub(crate) const LONGEST_TEXT_BYTES: usize = 64 * 1024;
 
 /// Scanned texts, the least recently used going first.
 ///

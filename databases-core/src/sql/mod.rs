@@ -54,6 +54,7 @@ mod values;
 mod tests;
 
 pub use bind::{RewriteOptions, rewrite};
+pub(crate) use cache::LONGEST_TEXT_BYTES;
 pub use cache::TemplateCache;
 pub use class::{StatementClass, Verb};
 pub use dialect::{Dialect, DialectKind};
