@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
-use harness::{Client, INSERTED, ITEMS, Item, Plan, Result, Style, Work, item_name};
+use harness::{Client, INSERTED, ITEMS, Item, Plan, Result, Style, Work, item_name, unseen};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{NoTls, Row, Statement};
@@ -16,6 +16,8 @@ pub(crate) struct Bare {
     /// Prepared by the first operation, since the table may not be there before.
     statement: Option<Statement>,
     plan: Plan,
+    /// What [`Work::First`] makes new texts of.
+    sql: String,
 }
 
 /// `bare-2-shared` is two connections for all tasks.
@@ -28,13 +30,17 @@ fn connections(plan: &Plan) -> usize {
 fn text(plan: &Plan) -> Option<String> {
     match (plan.work, plan.side.as_str()) {
         (Work::CopyFrom, _) | (Work::Bulk, "bare-copy") => None,
-        (Work::Bulk, _) => Some(format!(
-            "INSERT INTO {} (name, number, price, active) \
-             SELECT * FROM unnest($1::text[], $2::bigint[], $3::float8[], $4::boolean[])",
-            plan.own_table()
-        )),
+        (Work::Bulk, _) => Some(unnest_text(plan)),
         _ => Some(plan.sql(Style::Dollar)),
     }
+}
+
+pub(crate) fn unnest_text(plan: &Plan) -> String {
+    format!(
+        "INSERT INTO {} (name, number, price, active) \
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::float8[], $4::boolean[])",
+        plan.own_table()
+    )
 }
 
 impl Client for Bare {
@@ -45,7 +51,12 @@ impl Client for Bare {
             tokio::spawn(connection);
             open.push(Arc::new(client));
         }
-        let client = |task| Self { client: Arc::clone(&open[task % open.len()]), statement: None, plan: plan.clone() };
+        let client = |task| Self {
+            client: Arc::clone(&open[task % open.len()]),
+            statement: None,
+            plan: plan.clone(),
+            sql: plan.sql(Style::Dollar),
+        };
         Ok((0..plan.tasks).map(client).collect())
     }
 
@@ -61,6 +72,9 @@ impl Client for Bare {
         if work == Work::CopyFrom {
             return toolbench::copy(client, &self.plan.sql(Style::Dollar)).await;
         }
+        if work == Work::First && self.plan.side != "bare-warm" {
+            return first(client, &unseen(&self.sql), i % ITEMS, self.plan.side == "bare-typed").await;
+        }
         let statement = match &self.statement {
             Some(statement) => statement,
             None => {
@@ -69,18 +83,11 @@ impl Client for Bare {
             }
         };
         Ok(match work {
-            Work::Point => item(&client.query_one(statement, &[&(i % ITEMS)]).await?).weight(),
+            Work::Point | Work::First => item(&client.query_one(statement, &[&(i % ITEMS)]).await?).weight(),
             Work::Fetch => client.query(statement, &[]).await?.iter().map(|row| item(row).weight()).sum(),
             Work::Insert => insert(client, statement, i).await?,
             Work::Bulk => unnest(client, statement).await?,
-            Work::Stream => {
-                let mut rows = pin!(client.query_raw(statement, None::<i32>).await?);
-                let mut weight = 0;
-                while let Some(row) = rows.try_next().await? {
-                    weight += row.get::<_, i64>(0) as usize + row.get::<_, String>(1).len();
-                }
-                weight
-            }
+            Work::Stream => stream(client, statement).await?,
             work if work.is_toolbench() => toolbench::toolbench(client, statement, work).await?,
             _ => return self.plan.unknown(),
         })
@@ -96,7 +103,26 @@ pub(crate) async fn insert(client: &tokio_postgres::Client, statement: &Statemen
     Ok(client.execute(statement, &[&name, &i, &(i as f64 * 1.5), &(i % 2 == 0)]).await? as usize)
 }
 
-async fn unnest(client: &tokio_postgres::Client, statement: &Statement) -> Result<usize> {
+/// `typed` tells the parameter's type to the server, so that no answer is waited for before the values are sent.
+async fn first(client: &tokio_postgres::Client, sql: &str, id: i64, typed: bool) -> Result<usize> {
+    if typed {
+        let rows = client.query_typed(sql, &[(&id, Type::INT8)]).await?;
+        return Ok(item(rows.first().ok_or("no row")?).weight());
+    }
+    let statement = client.prepare(sql).await?;
+    Ok(item(&client.query_one(&statement, &[&id]).await?).weight())
+}
+
+pub(crate) async fn stream(client: &tokio_postgres::Client, statement: &Statement) -> Result<usize> {
+    let mut rows = pin!(client.query_raw(statement, None::<i32>).await?);
+    let mut weight = 0;
+    while let Some(row) = rows.try_next().await? {
+        weight += row.get::<_, i64>(0) as usize + row.get::<_, String>(1).len();
+    }
+    Ok(weight)
+}
+
+pub(crate) async fn unnest(client: &tokio_postgres::Client, statement: &Statement) -> Result<usize> {
     let names: Vec<String> = (0..INSERTED).map(item_name).collect();
     let numbers: Vec<i64> = (0..INSERTED as i64).collect();
     let prices: Vec<f64> = (0..INSERTED).map(|i| i as f64 * 1.5).collect();

@@ -4,7 +4,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use harness::{Client, ITEMS, Plan, Result, Style, Work};
 use tokio_postgres::NoTls;
 
-use crate::bare_postgres::{insert, item};
+use crate::bare_postgres::{insert, item, stream, unnest, unnest_text};
 
 pub(crate) struct Pooled {
     pool: Pool,
@@ -27,7 +27,7 @@ impl Client for Pooled {
         let client = |_| Self {
             pool: pool.clone(),
             plan: plan.clone(),
-            sql: plan.sql(Style::Dollar),
+            sql: if plan.work == Work::Bulk { unnest_text(plan) } else { plan.sql(Style::Dollar) },
             other: plan.sql_of(other, Style::Dollar),
         };
         Ok((0..plan.tasks).map(client).collect())
@@ -44,6 +44,9 @@ impl Client for Pooled {
             .await?;
         Ok(match work {
             Work::Point => item(&client.query_one(&statement, &[&(i % ITEMS)]).await?).weight(),
+            Work::Fetch => client.query(&statement, &[]).await?.iter().map(|row| item(row).weight()).sum(),
+            Work::Bulk => unnest(&client, &statement).await?,
+            Work::Stream => stream(&client, &statement).await?,
             Work::Insert => insert(&client, &statement, i).await?,
             Work::Sleep | Work::Locked => client.execute(&statement, &[]).await? as usize,
             Work::Lock => {

@@ -2,7 +2,7 @@
 
 use databases::{Connection, Database, Executor, FromRow, Params, Row, TransactionOptions, Value, params};
 use futures_util::TryStreamExt as _;
-use harness::{BATCH, COPIED, COPIED_ROW, Client, INSERTED, ITEMS, Plan, Result, Style, Work, item_name};
+use harness::{BATCH, COPIED, COPIED_ROW, Client, INSERTED, ITEMS, Plan, Result, Style, Work, item_name, unseen};
 use tokio::sync::Semaphore;
 
 /// As [`harness::Item`], with the derive of this crate.
@@ -47,13 +47,21 @@ pub(crate) fn make_tables(plan: &Plan) -> Result<()> {
     })
 }
 
+/// With the option that a side is named after.
+fn url(plan: &Plan) -> String {
+    let option = match plan.side.as_str() {
+        "ours-lanes-off" => "lanes=off",
+        "ours-inline-off" => "inline_reads=off",
+        "ours-group-off" => "group_commit=off",
+        _ => return plan.url.clone(),
+    };
+    let separator = if plan.url.contains('?') { '&' } else { '?' };
+    format!("{}{separator}{option}", plan.url)
+}
+
 impl Client for Ours {
     async fn open(plan: &Plan) -> Result<Vec<Self>> {
-        let mut url = plan.url.clone();
-        if plan.side == "ours-lanes-off" {
-            url.push_str("?lanes=off");
-        }
-        let mut builder = Database::builder(url);
+        let mut builder = Database::builder(url(plan));
         if !plan.url.contains(":memory:") {
             builder = builder.max_connections(plan.connections);
         }
@@ -90,6 +98,10 @@ impl Client for Ours {
         }
         Ok(match work {
             Work::Point => db.fetch_one::<Item>(sql, params! { id: i % ITEMS }).await?.weight(),
+            Work::First => {
+                let query = databases::sql(unseen(sql)).prepared(self.plan.side != "ours-unprepared");
+                db.fetch_one::<Item>(query, params! { id: i % ITEMS }).await?.weight()
+            }
             Work::Fetch if self.plan.side == "ours-row" => {
                 let rows: Vec<Row> = db.fetch_all(sql, ()).await?;
                 rows.iter().map(weight_of_row).sum::<databases::Result<usize>>()?

@@ -11,7 +11,7 @@ mod work;
 pub use child::{Client, Round, serve};
 pub use peak_alloc::PeakAlloc;
 pub use plan::{Plan, Server, Style};
-pub use work::{BATCH, COPIED, COPIED_ROW, INSERTED, ITEMS, REWRITTEN, Work, digits, item_name};
+pub use work::{BATCH, COPIED, COPIED_ROW, INSERTED, ITEMS, REWRITTEN, Work, digits, item_name, unseen};
 
 /// Any error; what fails ends the run.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

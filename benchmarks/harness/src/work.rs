@@ -1,6 +1,7 @@
 //! The works: what one operation is, its SQL, and the tables it needs.
 
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Error, Result, Server};
 
@@ -26,6 +27,8 @@ pub const REWRITTEN: &str = "SELECT o.id, o.placed_at, o.total, c.name, c.email,
 pub enum Work {
     /// Selects one row by its key.
     Point,
+    /// [`Work::Point`] with a text that no connection has seen, by [`unseen`].
+    First,
     /// Fetches all of a table of [`ITEMS`] rows.
     Fetch,
     /// Inserts one row, in a transaction of its own.
@@ -72,8 +75,9 @@ pub enum Work {
     OnePlusOne,
 }
 
-const NAMES: [(Work, &str); 23] = [
+const NAMES: [(Work, &str); 24] = [
     (Work::Point, "point"),
+    (Work::First, "first"),
     (Work::Fetch, "fetch"),
     (Work::Insert, "insert"),
     (Work::Bulk, "bulk"),
@@ -148,9 +152,14 @@ impl Work {
     /// The statement, with `:name` parameters. `table` is the table of the side.
     pub(crate) fn sql(self, table: &str) -> String {
         match self {
-            Self::Point | Self::Sleeps | Self::Locks | Self::Acquires | Self::Owners | Self::Alone | Self::Owner => {
-                "SELECT id, name, price, stock, active FROM bench_items WHERE id = :id".into()
-            }
+            Self::Point
+            | Self::First
+            | Self::Sleeps
+            | Self::Locks
+            | Self::Acquires
+            | Self::Owners
+            | Self::Alone
+            | Self::Owner => "SELECT id, name, price, stock, active FROM bench_items WHERE id = :id".into(),
             Self::Fetch => "SELECT id, name, price, stock, active FROM bench_items".into(),
             Self::Insert | Self::Bulk => {
                 format!("INSERT INTO {table} (name, number, price, active) VALUES (:name, :number, :price, :active)")
@@ -172,6 +181,12 @@ impl Work {
             Self::OnePlusOne => "SELECT 1+1".into(),
         }
     }
+}
+
+/// `sql` with a number in a comment that this process has not used before.
+pub fn unseen(sql: &str) -> String {
+    static TEXTS: AtomicU64 = AtomicU64::new(0);
+    format!("{sql} /* {} */", TEXTS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The text of row `i`.

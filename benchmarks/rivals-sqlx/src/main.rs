@@ -1,5 +1,6 @@
 //! sqlx, native and `Any`, and sea-orm on it.
 
+mod any;
 mod native;
 mod sea;
 mod toolbench;
@@ -13,7 +14,7 @@ fn main() -> Result<()> {
         ("sqlx", Server::Postgres) => harness::serve::<native::Postgres>(&plan, None),
         ("sqlx", Server::MySql) => harness::serve::<native::MySql>(&plan, None),
         ("sqlx", Server::Sqlite) => harness::serve::<native::Sqlite>(&plan, None),
-        ("sqlx-any", _) => harness::serve::<native::Any>(&plan, None),
+        ("sqlx-any", _) => harness::serve::<any::Any>(&plan, None),
         ("sea-orm", _) => harness::serve::<sea::Orm>(&plan, None),
         _ => plan.unknown(),
     }

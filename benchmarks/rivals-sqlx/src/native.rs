@@ -1,13 +1,13 @@
 //! sqlx's pool with its own settings, on each of its databases.
 
 use futures_util::TryStreamExt as _;
-use harness::{Client, INSERTED, ITEMS, Plan, Result, Server, Style, Work, item_name};
+use harness::{Client, INSERTED, ITEMS, Plan, Result, Server, Style, Work, item_name, unseen};
 use sqlx::pool::PoolOptions;
 use sqlx::{AssertSqlSafe, Executor as _, QueryBuilder};
 
 /// As [`harness::Item`], with the derive of sqlx.
 #[derive(sqlx::FromRow)]
-struct Item {
+pub(crate) struct Item {
     id: i64,
     name: String,
     price: f64,
@@ -16,14 +16,14 @@ struct Item {
 }
 
 impl Item {
-    fn weight(self) -> usize {
+    pub(crate) fn weight(self) -> usize {
         let Self { id, name, price, stock, active } = self;
         harness::Item { id, name, price, stock, active }.weight()
     }
 }
 
 /// Rows of one `INSERT`: SQLite takes 32,766 parameters.
-const AT_ONCE: usize = 5_000;
+pub(crate) const AT_ONCE: usize = 5_000;
 
 /// The URL as sqlx writes it, and what each new connection runs.
 pub(crate) fn place(plan: &Plan) -> (String, String) {
@@ -37,7 +37,7 @@ pub(crate) fn place(plan: &Plan) -> (String, String) {
 }
 
 /// Parameters as the server wants them.
-fn style(plan: &Plan) -> Style {
+pub(crate) fn style(plan: &Plan) -> Style {
     if plan.server() == Server::Postgres { Style::Dollar } else { Style::Question }
 }
 
@@ -52,7 +52,6 @@ macro_rules! client {
 
         impl Client for $name {
             async fn open(plan: &Plan) -> Result<Vec<Self>> {
-                sqlx::any::install_default_drivers();
                 let (url, first) = place(plan);
                 let first: &'static str = first.leak();
                 let options = PoolOptions::<$database>::new().max_connections(plan.connections as u32);
@@ -76,6 +75,10 @@ macro_rules! client {
                 let (pool, sql) = (&self.pool, self.sql);
                 Ok(match work {
                     Work::Point => sqlx::query_as::<_, Item>(sql).bind(i % ITEMS).fetch_one(pool).await?.weight(),
+                    Work::First => {
+                        let query = sqlx::query_as::<_, Item>(AssertSqlSafe(unseen(sql)));
+                        query.bind(i % ITEMS).fetch_one(pool).await?.weight()
+                    }
                     Work::Fetch => {
                         let items = sqlx::query_as::<_, Item>(sql).fetch_all(pool).await?;
                         items.into_iter().map(Item::weight).sum()
@@ -117,4 +120,3 @@ macro_rules! client {
 client!(Postgres, sqlx::Postgres);
 client!(MySql, sqlx::MySql);
 client!(Sqlite, sqlx::Sqlite);
-client!(Any, sqlx::Any);

@@ -1,8 +1,10 @@
 //! tokio-rusqlite: a thread for the connection, to which closures are sent.
 
+use std::mem;
 use std::path::PathBuf;
 
 use harness::{Client, INSERTED, ITEMS, Item, Plan, Result, Style, Work, item_name};
+use tokio::sync::mpsc;
 use tokio_rusqlite::{Connection, rusqlite};
 
 struct Sent {
@@ -30,6 +32,9 @@ impl Client for Sent {
 
     async fn run(&mut self, work: Work, i: i64) -> Result<usize> {
         let sql = self.sql;
+        if work == Work::Stream {
+            return stream(&self.connection, sql).await;
+        }
         if !matches!(work, Work::Point | Work::Fetch | Work::Insert | Work::Bulk) {
             return self.plan.unknown();
         }
@@ -57,6 +62,41 @@ fn run(connection: &mut rusqlite::Connection, sql: &str, work: Work, i: i64) -> 
         }
         _ => statement.execute((item_name(i as usize), i, i as f64 * 1.5, i % 2 == 0)),
     }
+}
+
+type Many = (i64, String);
+
+/// Rows of a stream that are sent at a time.
+const BATCH: usize = 512;
+
+/// The crate itself has no streams: its closure returns all rows, which a great table does not allow. So the closure sends batches.
+async fn stream(connection: &Connection, sql: &'static str) -> Result<usize> {
+    let (sender, mut batches) = mpsc::channel(2);
+    let reader = connection.call(move |connection| send(connection, sql, &sender));
+    let consumer = async {
+        let mut weight = 0;
+        while let Some(batch) = batches.recv().await {
+            weight += batch.iter().map(|(id, name): &Many| *id as usize + name.len()).sum::<usize>();
+        }
+        weight
+    };
+    let (sent, weight) = tokio::join!(reader, consumer);
+    sent?;
+    Ok(weight)
+}
+
+fn send(connection: &rusqlite::Connection, sql: &str, batches: &mpsc::Sender<Vec<Many>>) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut batch = Vec::with_capacity(BATCH);
+    while let Some(row) = rows.next()? {
+        batch.push((row.get(0)?, row.get(1)?));
+        if batch.len() == BATCH && batches.blocking_send(mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err() {
+            return Ok(()); // Nobody reads any more.
+        }
+    }
+    let _ = batches.blocking_send(batch);
+    Ok(())
 }
 
 fn item(row: &rusqlite::Row<'_>) -> rusqlite::Result<Item> {

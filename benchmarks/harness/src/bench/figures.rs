@@ -41,16 +41,18 @@ impl Measured {
     }
 }
 
-fn nanos(round: &Round) -> f64 {
+/// Time of one operation.
+pub(crate) fn nanos(round: &Round) -> f64 {
     round.nanos as f64 / round.operations as f64
 }
 
-fn cpu_nanos(round: &Round) -> f64 {
+/// CPU time of one operation.
+pub(crate) fn cpu_nanos(round: &Round) -> f64 {
     round.cpu_nanos as f64 / round.operations as f64
 }
 
 /// One figure of each round of `ours` by the same of `other` in the same round.
-fn ratio(ours: &Measured, other: &Measured, figure: impl Fn(&Round) -> f64) -> Spread {
+pub(crate) fn ratio(ours: &Measured, other: &Measured, figure: impl Fn(&Round) -> f64) -> Spread {
     Spread::of(ours.rounds.iter().zip(&other.rounds).map(|(ours, other)| figure(ours) / figure(other)))
 }
 
@@ -111,14 +113,15 @@ pub(crate) struct Outcome {
 }
 
 impl Goal {
-    pub(crate) fn judge(&self, all: &[Measured]) -> Outcome {
+    /// `goals` are all of the row: one of them may be the limit of the CPU time where this one's clock cannot tell.
+    pub(crate) fn judge(&self, goals: &[Goal], all: &[Measured]) -> Outcome {
         let target = self.target();
         let find = |side: &str| all.iter().find(|measured| measured.side == side);
         let fastest = self.against.iter().filter_map(|side| find(side));
         let fastest = fastest.min_by(|a, b| a.nanos().median.total_cmp(&b.nanos().median));
         let judged = find(self.of).and_then(|ours| match (self.bound, fastest) {
-            (Bound::Time(bound), Some(other)) => Some(by_time(ours, other, bound, false)),
-            (Bound::Speed(bound), Some(other)) => Some(by_time(ours, other, bound, true)),
+            (Bound::Time(bound), Some(other)) => Some(by_time(ours, other, bound, false, self.cpu_limit(goals))),
+            (Bound::Speed(bound), Some(other)) => Some(by_time(ours, other, bound, true, self.cpu_limit(goals))),
             (Bound::Cpu(bound), Some(other)) => {
                 let cpu = ratio(ours, other, cpu_nanos);
                 Some((times(cpu), decide(cpu.median <= bound)))
@@ -136,6 +139,15 @@ impl Goal {
         });
         let (measured, verdict) = judged.unwrap_or_else(|| ("-".into(), Verdict::NotMeasured));
         Outcome { target, measured, verdict }
+    }
+
+    /// The row's own target for the CPU time of the same sides.
+    fn cpu_limit(&self, goals: &[Goal]) -> Option<f64> {
+        let same = goals.iter().filter(|goal| goal.of == self.of && goal.against == self.against);
+        same.into_iter().find_map(|goal| match goal.bound {
+            Bound::Cpu(limit) => Some(limit),
+            _ => None,
+        })
     }
 
     fn target(&self) -> String {
@@ -162,15 +174,26 @@ fn decide(reached: bool) -> Verdict {
     if reached { Verdict::Reached } else { Verdict::Missed }
 }
 
-/// `as_speed`: `bound` is the least ratio of speeds, and not the greatest of times.
-fn by_time(ours: &Measured, other: &Measured, bound: f64, as_speed: bool) -> (String, Verdict) {
+/// `as_speed`: `bound` is the least ratio of speeds, and not the greatest of times. `cpu_limit`: the greatest ratio of CPU times, if it is
+/// not that of the times.
+fn by_time(ours: &Measured, other: &Measured, bound: f64, as_speed: bool, cpu_limit: Option<f64>) -> (String, Verdict) {
     let turn = |of: &dyn Fn(&Round) -> f64| {
         if as_speed { ratio(other, ours, of) } else { ratio(ours, other, of) }
     };
-    let (time, cpu) = (turn(&nanos), turn(&cpu_nanos));
+    let time = turn(&nanos);
     let reached = |median: f64| if as_speed { median >= bound } else { median <= bound };
     if time.low <= bound && bound <= time.high {
-        let verdict = if reached(cpu.median) { Verdict::ReachedByCpu } else { Verdict::MissedByCpu };
+        let (cpu, reached) = match cpu_limit {
+            Some(limit) => {
+                let cpu = ratio(ours, other, cpu_nanos);
+                (cpu, cpu.median <= limit)
+            }
+            None => {
+                let cpu = turn(&cpu_nanos);
+                (cpu, reached(cpu.median))
+            }
+        };
+        let verdict = if reached { Verdict::ReachedByCpu } else { Verdict::MissedByCpu };
         return (format!("{}; CPU {}", times(time), times(cpu)), verdict);
     }
     (times(time), decide(reached(time.median)))
@@ -206,30 +229,58 @@ mod tests {
         Measured { side, rounds: nanos.map(round).to_vec(), growth: None }
     }
 
-    fn judge(bound: Bound, ours: Measured) -> Verdict {
+    /// The verdict of the first of `bounds`.
+    fn judge<const N: usize>(bounds: [Bound; N], ours: Measured) -> Verdict {
         let all = [ours, side("bare", [100; 7], 50)];
-        Goal { of: "ours", against: &["bare"], bound }.judge(&all).verdict
+        let goals = bounds.map(|bound| Goal { of: "ours", against: &["bare"], bound });
+        goals[0].judge(&goals, &all).verdict
     }
 
     #[test]
     fn the_median_decides_where_the_spread_allows() {
         let ours = || side("ours", [104, 103, 90, 104, 105, 104, 300], 500);
-        assert_eq!(judge(Bound::Time(1.06), ours()), Verdict::Reached);
-        assert_eq!(judge(Bound::Time(1.02), ours()), Verdict::Missed);
-        assert_eq!(judge(Bound::Speed(0.9), ours()), Verdict::Reached);
-        assert_eq!(judge(Bound::Speed(1.0), ours()), Verdict::Missed);
+        assert_eq!(judge([Bound::Time(1.06)], ours()), Verdict::Reached);
+        assert_eq!(judge([Bound::Time(1.02)], ours()), Verdict::Missed);
+        assert_eq!(judge([Bound::Speed(0.9)], ours()), Verdict::Reached);
+        assert_eq!(judge([Bound::Speed(1.0)], ours()), Verdict::Missed);
     }
 
     #[test]
     fn cpu_time_decides_where_the_spread_does_not() {
         let ours = |cpu| side("ours", [80, 90, 95, 101, 120, 130, 140], cpu);
-        assert_eq!(judge(Bound::Time(1.06), ours(51)), Verdict::ReachedByCpu);
-        assert_eq!(judge(Bound::Speed(1.0), ours(51)), Verdict::MissedByCpu);
+        assert_eq!(judge([Bound::Time(1.06)], ours(51)), Verdict::ReachedByCpu);
+        assert_eq!(judge([Bound::Speed(1.0)], ours(51)), Verdict::MissedByCpu);
+    }
+
+    #[test]
+    fn a_cpu_target_of_the_row_decides_where_the_spread_does_not() {
+        let ours = |cpu| side("ours", [80, 90, 95, 101, 120, 130, 140], cpu);
+        for first in [Bound::Time(1.06), Bound::Speed(1.0)] {
+            assert_eq!(judge([first, Bound::Cpu(1.15)], ours(57)), Verdict::ReachedByCpu);
+            assert_eq!(judge([first, Bound::Cpu(1.15)], ours(58)), Verdict::MissedByCpu);
+        }
+        let other = Goal { of: "ours", against: &["deadpool"], bound: Bound::Cpu(1.15) };
+        let goal = Goal { of: "ours", against: &["bare"], bound: Bound::Time(1.06) };
+        let all = [ours(57), side("bare", [100; 7], 50)];
+        assert_eq!(
+            goal.judge(&[other], &all).verdict,
+            Verdict::MissedByCpu,
+            "a target beside another side says nothing"
+        );
+    }
+
+    #[test]
+    fn ratios_are_those_of_each_round() {
+        let ours = side("ours", [100, 200, 300, 400, 500, 600, 700], 10);
+        let bare = side("bare", [100, 100, 100, 200, 250, 600, 100], 5);
+        let time = ratio(&ours, &bare, nanos);
+        assert_eq!((time.median, time.low, time.high), (2.0, 1.0, 3.0));
+        assert_eq!(ratio(&ours, &bare, cpu_nanos).median, 2.0);
     }
 
     #[test]
     fn what_is_missing_is_not_measured() {
-        assert_eq!(judge(Bound::Growth(1), side("ours", [1; 7], 1)), Verdict::NotMeasured);
-        assert_eq!(judge(Bound::Time(1.0), side("other", [1; 7], 1)), Verdict::NotMeasured);
+        assert_eq!(judge([Bound::Growth(1)], side("ours", [1; 7], 1)), Verdict::NotMeasured);
+        assert_eq!(judge([Bound::Time(1.0)], side("other", [1; 7], 1)), Verdict::NotMeasured);
     }
 }

@@ -11,7 +11,7 @@ bench [OPTION…]          runs the table; scripts/bench builds what it needs, s
   --quick                7 short rounds, a stream of 100,000 rows, and only the rows and sides that a target names
   --only TEXT            only rows whose name holds TEXT; may be given several times
   --rounds N             rounds of each side (9; never fewer than 7)
-  --millis N             length of a round in milliseconds (250)
+  --millis N             length of a round in milliseconds (200)
   --json FILE            writes all figures there
   --list                 prints the rows' names
   --markdown FILE        prints the table of a JSON file
@@ -39,7 +39,7 @@ const FEWEST_ROUNDS: usize = 7;
 
 impl Options {
     pub(crate) fn from_args() -> Result<Self> {
-        let mut settings = Settings { rounds: 9, millis: 250, streamed: 1_000_000, quick: false, only: Vec::new() };
+        let mut settings = Settings { rounds: 9, millis: 200, streamed: 1_000_000, quick: false, only: Vec::new() };
         let mut json = None;
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
