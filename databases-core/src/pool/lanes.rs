@@ -63,8 +63,35 @@ pub(super) struct Lane {
     over: u64,
     /// Since when the first of those under way is the first.
     first_since: Instant,
-    /// How long the server takes for one of many.
-    pace: Duration,
+    pace: Pace,
+}
+
+/// How long the server takes for one of many: the mean of the last ones.
+///
+/// Answers come many at a time, the first of them late and the others at once, so that one time alone says nothing.
+#[derive(Default)]
+struct Pace {
+    sum: Duration,
+    runs: u32,
+}
+
+impl Pace {
+    /// Once there are so many runs, they count half.
+    const MOST_RUNS: u32 = 128;
+
+    fn note(&mut self, took: Duration) {
+        if self.runs == Self::MOST_RUNS {
+            self.sum /= 2;
+            self.runs /= 2;
+        }
+        self.sum += took;
+        self.runs += 1;
+    }
+
+    /// Whether `users` statements take longer than `most`.
+    fn is_over(&self, users: usize, most: Duration) -> bool {
+        self.sum.saturating_mul(u32::try_from(users).unwrap_or(u32::MAX)) > most * self.runs
+    }
 }
 
 impl Lane {
@@ -74,7 +101,7 @@ impl Lane {
             && self.home.is_none_or(|home| Some(home) == here)
             && self.expires.is_none_or(|end| now < end);
         let late = || self.over < self.joined && now.saturating_duration_since(self.first_since) > SLOW;
-        let full = || self.pace.saturating_mul(u32::try_from(self.users).unwrap_or(u32::MAX)) > MOST_WORK;
+        let full = || self.pace.is_over(self.users, MOST_WORK);
         fits && !(want.in_order && (late() || full()))
     }
 
@@ -96,7 +123,7 @@ impl Lane {
     fn finish(&mut self, seat: &Seat, now: Instant) -> Duration {
         let took = now.saturating_duration_since(self.first_since.max(seat.since));
         if seat.behind {
-            self.pace = (self.pace * 7 + took) / 8;
+            self.pace.note(took);
         }
         self.over = self.over.max(seat.number);
         self.first_since = now;
@@ -298,7 +325,7 @@ impl Inner {
             joined: 1,
             over: 0,
             first_since: now,
-            pace: Duration::ZERO,
+            pace: Pace::default(),
         };
         let grants = {
             let mut state = self.lock();

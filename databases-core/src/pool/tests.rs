@@ -1,5 +1,6 @@
 //! Shared checkout, which nothing outside the pool can reach yet. All else is tested through the public API.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 // The scripted backend names this crate as its other users do.
@@ -217,6 +218,25 @@ async fn a_lane_takes_no_more_than_is_soon_done() {
         lease.finish();
     }
     within(waits).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_come_together_do_not_close_a_lane() {
+    let pool = pool_of(&Fake::new(), 1);
+    let deep = Sharing { depth: 100, ..READS };
+    let mut leases = VecDeque::new();
+    for _ in 0..30 {
+        leases.push_back(share(&pool, deep).await.unwrap());
+    }
+    // Half a millisecond for all of them, all of which is the first one's.
+    for _ in 0..20 {
+        tokio::time::advance(Duration::from_micros(500)).await;
+        for _ in 0..30 {
+            leases.pop_front().unwrap().finish();
+            let next = pool.check_out_at_once(Purpose::Statement, Checkout::Shared(deep));
+            leases.push_back(next.expect("the lane takes one more"));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
