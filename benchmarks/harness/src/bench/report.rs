@@ -19,6 +19,7 @@ pub(crate) struct Report {
 /// Where and how it was measured.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Machine {
+    command: String,
     processor: String,
     cores: usize,
     system: String,
@@ -62,6 +63,7 @@ impl Machine {
             line.rsplit(": ").next().unwrap_or_default().trim().to_owned()
         };
         Self {
+            command: std::env::var("BENCH_COMMAND").unwrap_or_else(|_| "bench".into()),
             processor: first("/proc/cpuinfo", "model name"),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             system: first("/proc/sys/kernel/osrelease", ""),
@@ -164,9 +166,9 @@ impl Report {
 
 /// The table of docs/performance.md.
 pub(crate) fn markdown(report: &Report) -> String {
-    let Machine { processor, cores, system, servers, rounds, millis, streamed } = &report.machine;
+    let Machine { command, processor, cores, system, servers, rounds, millis, streamed } = &report.machine;
     let mut text = format!(
-        "Measured on {cores} cores ({processor}), Linux {system}, {servers}: {rounds} rounds of {millis} ms, a stream of {streamed} \
+        "Measured by `{command}` on {cores} cores ({processor}), Linux {system}, {servers}: {rounds} rounds of {millis} ms, a stream of {streamed} \
          rows.\n\n\
          | Work | Bare driver | Others, by time of an operation | Ours | Must reach | Measured |\n|---|---|---|---|---|---|\n"
     );
