@@ -16,16 +16,27 @@ use databases_core::{Error, Result};
 use tokio::sync::oneshot;
 
 use crate::batch::Limits;
+use crate::known::Known;
 use crate::permit::Held;
 use crate::session::Session;
 use crate::statement::{Outcome, Output, Reply, find};
 use crate::watch::Watch;
 use crate::worker::Deliver;
 
-/// A group is closed when it has so many statements,
-const MOST: usize = 128;
-/// or has taken so long. A text that took longer by itself runs alone.
-const TIME: Duration = Duration::from_millis(1);
+/// When a group is closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// It has so many statements,
+    pub(crate) statements: usize,
+    /// or has taken so long. A text that took longer by itself runs alone.
+    pub(crate) time: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { statements: 128, time: Duration::from_millis(1) }
+    }
+}
 
 /// Rows of RETURNING are kept until the commit, so there is one piece of them.
 const ALL: Limits = Limits { rows: 16_384, bytes: 4 << 20 };
@@ -34,6 +45,7 @@ const ALL: Limits = Limits { rows: 16_384, bytes: 4 << 20 };
 #[derive(Default)]
 pub(crate) struct Offers {
     state: Mutex<State>,
+    pub(crate) bounds: Bounds,
 }
 
 #[derive(Default)]
@@ -148,7 +160,7 @@ impl Session {
         let mut done = Vec::new();
         // Nobody waits any more if they all went away.
         if let Some(first) = offers.next(&watch, |_| true) {
-            let together = self.joins(&first.request) && offers.lock().queue.front().is_some();
+            let together = self.joins(&first.request, offers) && offers.lock().queue.front().is_some();
             let first = if together { self.run_group(offers, first, &mut done) } else { vec![first] };
             for offer in first {
                 self.run_alone(offers, offer, &mut done);
@@ -163,8 +175,9 @@ impl Session {
     }
 
     /// Whether a statement is known to be quick, so that others may wait for it.
-    fn joins(&mut self, request: &Request) -> bool {
-        !self.altered && !self.was_lent && find(&mut self.known, &request.sql).is_some_and(|known| known.pace() < TIME)
+    fn joins(&mut self, request: &Request, offers: &Offers) -> bool {
+        let is_quick = |known: &mut Known| known.pace() < offers.bounds.time;
+        !self.altered && !self.was_lent && find(&mut self.known, &request.sql).is_some_and(is_quick)
     }
 
     fn run_alone(&mut self, offers: &Offers, offer: Offer, done: &mut Vec<Done>) {
@@ -215,8 +228,8 @@ impl Session {
                 // Its error ended the transaction, or its caller went away.
                 return group.into_iter().map(|(offer, _)| offer).collect();
             }
-            let full = group.len() >= MOST || now - start >= TIME;
-            next = if full { None } else { offers.next(&watch, |request| self.joins(request)) };
+            let full = group.len() >= offers.bounds.statements || now - start >= offers.bounds.time;
+            next = if full { None } else { offers.next(&watch, |request| self.joins(request, offers)) };
         }
         // The commit is everybody's: nobody stops it.
         offers.over(&watch);

@@ -20,6 +20,8 @@ use crate::statement::{Outcome, Reply};
 struct Leader {
     session: Session,
     commits: Arc<AtomicU64>,
+    /// So many of the next commits are refused.
+    refused: Arc<AtomicU64>,
     permit: Arc<WritePermit>,
     offers: Arc<Offers>,
     path: std::path::PathBuf,
@@ -43,22 +45,32 @@ type Call = (Offered, oneshot::Receiver<Outcome>);
 
 impl Leader {
     fn new(schema: &str) -> Self {
+        Self::with(schema, "")
+    }
+
+    fn with(schema: &str, options: &str) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("databases-sqlite-group-{}-{number}.db", std::process::id()));
-        let url: DatabaseUrl = format!("sqlite:///{}?synchronous=off", path.display()).parse().unwrap();
+        let url: DatabaseUrl = format!("sqlite:///{}?synchronous=off{options}", path.display()).parse().unwrap();
         let config = Config::take(&url, &mut UrlOptions::new(&url), &PoolOptions::default()).unwrap();
         let (mut session, _) = Session::open(&Arc::new(config), &Arc::default()).unwrap();
         session.connection().execute_batch(schema).unwrap();
         let commits = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&commits);
+        let refused = Arc::new(AtomicU64::new(0));
+        let (counted, left) = (Arc::clone(&commits), Arc::clone(&refused));
         let count = move || {
             counted.fetch_add(1, Ordering::Relaxed);
-            false
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
         };
         session.connection.as_mut().unwrap().commit_hook(Some(count)).unwrap();
         let permit = WritePermit::new(Duration::from_secs(1));
-        Self { session, commits, permit, offers: Arc::default(), path }
+        Self { session, commits, refused, permit, offers: Arc::default(), path }
+    }
+
+    /// Groups are not closed by time, so a machine that is busy makes no other ones.
+    fn never_mind_the_time(&mut self) {
+        Arc::get_mut(&mut self.offers).unwrap().bounds.time = Duration::from_secs(3600);
     }
 
     fn offer(&self, sql: &str) -> Call {
@@ -96,6 +108,21 @@ impl Leader {
     async fn run_texts(&mut self, texts: &[&str]) -> Vec<Result<Reply>> {
         let calls = texts.iter().map(|sql| self.offer(sql)).collect();
         self.run(calls).await
+    }
+
+    /// Leads until nothing is on offer; how many calls were answered each time.
+    async fn groups(&mut self, mut calls: Vec<Call>) -> Vec<usize> {
+        let mut groups = Vec::new();
+        while !calls.is_empty() {
+            self.lead().await;
+            let before = calls.len();
+            calls.retain_mut(|(_, outcome)| match outcome.try_recv() {
+                Ok(Outcome::Done(result)) => result.is_err(),
+                _ => true,
+            });
+            groups.push(before - calls.len());
+        }
+        groups
     }
 
     /// Runs each text alone, so that it is known to be quick; what it does is undone.
@@ -160,6 +187,116 @@ async fn quick_statements_share_one_commit_and_each_has_its_own_result() {
     // Fewer on a machine that is not busy: then the time ends no group early.
     assert!((1..=10).contains(&leader.commits()), "{} commits", leader.commits());
     assert_eq!(leader.content().len(), 100);
+}
+
+#[tokio::test]
+async fn a_group_has_128_statements_at_the_most() {
+    let mut leader = Leader::new(SCHEMA);
+    assert_eq!(leader.offers.bounds.statements, 128);
+    leader.never_mind_the_time();
+    let sql = "INSERT INTO t (v) VALUES (hex(randomblob(8)))";
+    leader.learn(&[sql]).await;
+    let calls = (0..300).map(|_| leader.offer(sql)).collect();
+    assert_eq!(leader.groups(calls).await, [128, 128, 44]);
+    assert_eq!(leader.commits(), 3);
+    assert_eq!(leader.content().len(), 300);
+}
+
+#[tokio::test]
+async fn a_group_is_closed_after_a_millisecond() {
+    let mut leader = Leader::new("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)");
+    let limit = leader.offers.bounds.time;
+    assert_eq!(limit, Duration::from_millis(1));
+    // A statement that takes at least a seventh of it.
+    let mut rows = 100;
+    let (sql, least) = loop {
+        let sql = format!(
+            "INSERT INTO t (v) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {rows}) SELECT sum(i) FROM n"
+        );
+        let least = (0..20).map(|_| {
+            let start = Instant::now();
+            leader.session.connection().prepare_cached(&sql).unwrap().execute([]).unwrap();
+            start.elapsed()
+        });
+        match least.min().unwrap() {
+            least if least >= limit / 7 => break (sql, least),
+            _ => rows += rows / 2,
+        }
+    };
+    leader.session.connection().execute_batch("DELETE FROM t").unwrap();
+    leader.learn(&[&sql]).await;
+    let calls = (0..64).map(|_| leader.offer(&sql)).collect();
+    let groups = leader.groups(calls).await;
+    // Each takes `least`, by half or so; the one with which the time is over belongs to the group.
+    let most = 2 * usize::try_from(limit.as_nanos() / least.as_nanos()).unwrap() + 1;
+    assert!(groups.iter().all(|group| *group <= most), "{groups:?}, {least:?} for one, so at most {most}");
+    assert_eq!(u64::try_from(groups.len()).unwrap(), leader.commits());
+    assert_eq!(leader.content().len(), 64);
+}
+
+#[tokio::test]
+async fn statements_whose_commit_fails_run_again_one_by_one() {
+    let texts = [
+        "INSERT INTO t (v) VALUES ('one') RETURNING id",
+        "INSERT INTO t (v) VALUES ('two') RETURNING id",
+        "INSERT INTO t (v) VALUES ('one') RETURNING id",
+        "UPDATE t SET v = v || '!' WHERE id >= 1 RETURNING id",
+        "INSERT INTO t (v) VALUES ('five') RETURNING id",
+    ];
+    // How many commits are refused: that of the group, and those of the first statements by themselves.
+    for refused in 0..=3 {
+        let mut leader = Leader::new(SCHEMA);
+        leader.never_mind_the_time();
+        leader.learn(&texts).await;
+        leader.refused.store(refused, Ordering::Relaxed);
+        let results = leader.run_texts(&texts).await;
+        let told: Vec<_> = results
+            .iter()
+            .map(|result| summary(result).map(|(done, ids)| (done.rows_affected(), ids)).map_err(|(kind, _)| kind))
+            .collect();
+        let commit = || Err(ErrorKind::Database);
+        let (expected, content): (Vec<_>, &[&str]) = match refused {
+            0 | 1 => (
+                vec![
+                    Ok((1, vec![1])),
+                    Ok((1, vec![2])),
+                    Err(ErrorKind::UniqueViolation),
+                    Ok((2, vec![1, 2])),
+                    Ok((1, vec![3])),
+                ],
+                &["1:one!", "2:two!", "3:five"],
+            ),
+            2 => (
+                vec![commit(), Ok((1, vec![1])), Ok((1, vec![2])), Ok((2, vec![1, 2])), Ok((1, vec![3]))],
+                &["1:two!", "2:one!", "3:five"],
+            ),
+            _ => {
+                (vec![commit(), commit(), Ok((1, vec![1])), Ok((1, vec![1])), Ok((1, vec![2]))], &["1:one!", "2:five"])
+            }
+        };
+        assert_eq!(told, expected, "{refused} commits refused");
+        assert_eq!(leader.content(), content, "{refused} commits refused");
+    }
+}
+
+#[tokio::test]
+async fn statements_of_a_commit_that_leaves_the_transaction_open_run_again_one_by_one() {
+    let mut leader = Leader::with(SCHEMA, "&journal_mode=delete&busy_timeout=10ms");
+    let texts = ["INSERT INTO t (v) VALUES ('a') RETURNING id", "INSERT INTO t (v) VALUES ('b')"];
+    leader.never_mind_the_time();
+    leader.learn(&texts).await;
+    // Without a WAL nobody can commit beside a reader; BEGIN IMMEDIATE and the statements themselves can be beside it.
+    let reader = rusqlite::Connection::open(&leader.path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM t;").unwrap();
+    let results = leader.run_texts(&texts).await;
+    let kinds: Vec<_> = results.iter().map(|result| result.as_ref().err().map(databases_core::Error::kind)).collect();
+    assert_eq!(kinds, [Some(ErrorKind::LockTimeout), Some(ErrorKind::LockTimeout)]);
+    assert!(leader.content().is_empty());
+    reader.execute_batch("COMMIT").unwrap();
+    let results = leader.run_texts(&texts).await;
+    assert_eq!(summary(&results[0]).unwrap().1, [1]);
+    assert!(results[1].is_ok());
+    assert_eq!(leader.content(), ["1:a", "2:b"]);
 }
 
 #[tokio::test]
