@@ -6,7 +6,8 @@ use databases_core::backend::{Request, Requests};
 use databases_core::sql::Template;
 use databases_core::{Arg, Error, Value};
 
-/// How many rows go to the worker at once.
+/// How many rows go to the worker at once: one hop for each chunk, so that no more than a few are in memory and the next
+/// one is bound while one runs.
 const CHUNK_ROWS: usize = 512;
 /// And how many bytes of texts and blobs.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -106,4 +107,51 @@ fn size(args: &[Arg]) -> usize {
         _ => 8,
     };
     args.iter().map(|arg| size(&arg.value)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use databases_core::backend::BackendConnection;
+    use databases_core::sql::{Dialect, scan};
+    use databases_core::url::{DatabaseUrl, UrlOptions};
+    use databases_core::{PoolOptions, Result, params};
+
+    use super::*;
+    use crate::connection::SqliteConnection;
+    use crate::options::Config;
+
+    struct Rows<I>(I);
+
+    impl<I: Iterator<Item = Request> + Send> Requests for Rows<I> {
+        fn next(&mut self) -> Option<Result<Request>> {
+            self.0.next().map(Ok)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bulk_call_is_one_job_for_512_rows_or_256_kib() {
+        let url: DatabaseUrl = "sqlite::memory:".parse().unwrap();
+        let config = Config::take(&url, &mut UrlOptions::new(&url), &PoolOptions::default()).unwrap();
+        let db = SqliteConnection::open(Arc::new(config), None, None).await.unwrap();
+        db.run_script("CREATE TABLE t (name TEXT)").await.unwrap();
+        let insert = Arc::new(scan("INSERT INTO t VALUES (:name)", Dialect::SQLITE).unwrap());
+        let (short, long) = ("x".to_owned(), "x".repeat(100_000));
+        for (rows, name, jobs) in [
+            (1, &short, 1),
+            (512, &short, 1),
+            (513, &short, 2),
+            (1024, &short, 2),
+            (10_000, &short, 20),
+            (3, &long, 1),
+            (7, &long, 3),
+        ] {
+            let before = db.worker.jobs();
+            let request = |_| {
+                let (sql, args) = params! { name }.bind(&insert, false).unwrap();
+                Request::new(sql, args, Arc::clone(&insert))
+            };
+            assert_eq!(db.run_many(&mut Rows((0..rows).map(request))).await.unwrap(), rows);
+            assert_eq!(db.worker.jobs() - before, jobs, "{rows} rows of {} bytes", name.len());
+        }
+    }
 }

@@ -39,7 +39,7 @@ const PIECE: Limits = Limits { rows: 512, bytes: 128 << 10 };
 
 /// A session on a thread of its own.
 pub(crate) struct SqliteConnection {
-    worker: Worker,
+    pub(crate) worker: Worker,
     permit: Option<Arc<WritePermit>>,
     offers: Option<Arc<Offers>>,
     inline_reads: bool,

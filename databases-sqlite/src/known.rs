@@ -1,16 +1,23 @@
 //! What is learnt of a text by running it: its columns, how long it takes, and whether it may run on the thread of its caller.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use databases_core::{Column, Columns};
 use rusqlite::{Connection, Statement, StatementStatus};
 
+use crate::here::SHORT;
+
 /// What takes longer runs on a worker anyway.
 const WORTH_ASKING: Duration = Duration::from_millis(1);
 
 /// How long a run counts that was stopped because it took too long. The worker, where it runs again, finds out how long it is.
 pub(crate) const STOPPED: Duration = Duration::from_millis(2);
+
+/// Behind so many quick runs in a row one that is not says nothing of the text: the machine was busy, or the page was cold.
+/// Twice is no accident.
+const FORGIVING: u8 = 64;
 
 /// What is known of a text that is kept prepared.
 #[derive(Debug)]
@@ -19,6 +26,8 @@ pub(crate) struct Known {
     run: Run,
     /// How long it takes: the longest time, which fades while it takes less.
     pace: Duration,
+    /// How many of the last runs were quick, up to [`FORGIVING`].
+    quick: u8,
     /// How many rows the last two runs gave.
     rows: [usize; 2],
     looks_often: Looks,
@@ -60,6 +69,7 @@ impl Known {
             columns: columns_of(statement),
             run: Run::of(statement),
             pace: Duration::ZERO,
+            quick: 0,
             rows: [0; 2],
             looks_often: Looks::NotAsked,
         }
@@ -85,8 +95,18 @@ impl Known {
         &self.columns
     }
 
+    /// A run was over before anybody looked at the clock.
+    pub(crate) fn was_quick(&mut self) {
+        self.quick = FORGIVING.min(self.quick + 1);
+    }
+
     /// Remembers how long a run took.
     pub(crate) fn took(&mut self, time: Duration) {
+        if time <= SHORT {
+            self.was_quick();
+        } else if mem::take(&mut self.quick) == FORGIVING {
+            return;
+        }
         self.pace = time.max(self.pace - self.pace / 8);
     }
 
@@ -161,4 +181,42 @@ fn looks_often(connection: &Connection, sql: &str) -> rusqlite::Result<bool> {
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_slow_run_behind_64_quick_ones_is_forgiven_and_two_in_a_row_are_not() {
+        let connection = Connection::open_in_memory().unwrap();
+        let mut known = Known::new(&connection.prepare("SELECT 1").unwrap());
+        let (quick, slow) = (Duration::from_micros(9), Duration::from_millis(2));
+        for _ in 0..63 {
+            known.took(quick);
+        }
+        known.took(slow);
+        assert_eq!(known.pace(), slow, "63 are not enough");
+        // It fades, and is forgotten.
+        for _ in 0..64 {
+            known.took(quick);
+        }
+        assert_eq!(known.pace(), quick);
+        known.took(slow);
+        assert_eq!(known.pace(), quick);
+        known.took(slow);
+        assert_eq!(known.pace(), slow);
+        // Runs that nobody timed count, and what is forgiven once is not forgiven again soon.
+        let mut known = Known::new(&connection.prepare("SELECT 1").unwrap());
+        for _ in 0..1000 {
+            known.was_quick();
+        }
+        known.took(slow);
+        assert_eq!(known.pace(), Duration::ZERO);
+        for _ in 0..63 {
+            known.was_quick();
+        }
+        known.took(slow);
+        assert_eq!(known.pace(), slow);
+    }
 }

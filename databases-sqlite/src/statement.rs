@@ -259,8 +259,9 @@ impl Session {
             // A stream takes as long as its reader.
             _ => Some(if out.feed.is_some() { STOPPED } else { start.elapsed() }),
         };
-        if let Some(time) = out.time {
-            known.took(time);
+        match out.time {
+            Some(time) => known.took(time),
+            None => known.was_quick(),
         }
         known.gave(count);
         if keep && reads && may_run_here(&request.template) {

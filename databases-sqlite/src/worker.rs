@@ -306,6 +306,12 @@ impl Worker {
         Some(value)
     }
 
+    /// How many jobs there were, reads on the threads of callers included.
+    #[cfg(test)]
+    pub(crate) fn jobs(&self) -> u64 {
+        self.shared.lock().last_id
+    }
+
     pub(crate) fn status(&self) -> Status {
         self.shared.status()
     }
