@@ -15,8 +15,8 @@ const WORTH_ASKING: Duration = Duration::from_millis(1);
 /// How long a run counts that was stopped because it took too long. The worker, where it runs again, finds out how long it is.
 pub(crate) const STOPPED: Duration = Duration::from_millis(2);
 
-/// Behind so many quick runs in a row one that is not says nothing of the text: the machine was busy, or the page was cold.
-/// Twice is no accident.
+/// Behind so many runs in a row that took no longer than usual, one that did says nothing of the text: the machine was busy,
+/// or a page was cold. Twice is no accident.
 const FORGIVING: u8 = 64;
 
 /// What is known of a text that is kept prepared.
@@ -26,7 +26,7 @@ pub(crate) struct Known {
     run: Run,
     /// How long it takes: the longest time, which fades while it takes less.
     pace: Duration,
-    /// How many of the last runs were quick, up to [`FORGIVING`].
+    /// How many of the last runs took no longer than usual, up to [`FORGIVING`].
     quick: u8,
     /// How many rows the last two runs gave.
     rows: [usize; 2],
@@ -102,7 +102,7 @@ impl Known {
 
     /// Remembers how long a run took.
     pub(crate) fn took(&mut self, time: Duration) {
-        if time <= SHORT {
+        if time <= SHORT.max(self.pace * 2) {
             self.was_quick();
         } else if mem::take(&mut self.quick) == FORGIVING {
             return;
@@ -188,26 +188,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_slow_run_behind_64_quick_ones_is_forgiven_and_two_in_a_row_are_not() {
+    fn one_slow_run_behind_64_usual_ones_is_forgiven_and_two_in_a_row_are_not() {
         let connection = Connection::open_in_memory().unwrap();
-        let mut known = Known::new(&connection.prepare("SELECT 1").unwrap());
-        let (quick, slow) = (Duration::from_micros(9), Duration::from_millis(2));
-        for _ in 0..63 {
-            known.took(quick);
+        let new = || Known::new(&connection.prepare("SELECT 1").unwrap());
+        let slow = Duration::from_millis(2);
+        for usual in [9, 300].map(Duration::from_micros) {
+            let mut known = new();
+            for _ in 0..63 {
+                known.took(usual);
+            }
+            known.took(slow);
+            assert_eq!(known.pace(), slow, "63 are not enough");
+            // It fades, and is forgotten.
+            for _ in 0..64 {
+                known.took(usual);
+            }
+            assert_eq!(known.pace(), usual);
+            known.took(slow);
+            assert_eq!(known.pace(), usual);
+            known.took(slow);
+            assert_eq!(known.pace(), slow);
         }
-        known.took(slow);
-        assert_eq!(known.pace(), slow, "63 are not enough");
-        // It fades, and is forgotten.
-        for _ in 0..64 {
-            known.took(quick);
-        }
-        assert_eq!(known.pace(), quick);
-        known.took(slow);
-        assert_eq!(known.pace(), quick);
-        known.took(slow);
-        assert_eq!(known.pace(), slow);
         // Runs that nobody timed count, and what is forgiven once is not forgiven again soon.
-        let mut known = Known::new(&connection.prepare("SELECT 1").unwrap());
+        let mut known = new();
         for _ in 0..1000 {
             known.was_quick();
         }
