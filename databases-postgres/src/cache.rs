@@ -73,10 +73,9 @@ impl Prepared {
     ///
     /// # Errors
     ///
-    /// As of [`Encoded::new`], and `Encode` for what the server of this session has no value for.
+    /// As [`encode`].
     pub(crate) fn encode(&self, args: &[Arg], session: &Session) -> Result<Encoded> {
-        check_intervals(args, || session.guard.server_version())?;
-        Encoded::new(args, &self.params)
+        encode(args, &self.params, session)
     }
 
     /// Writes the arguments of one more row.
@@ -88,6 +87,16 @@ impl Prepared {
         check_intervals(args, || session.guard.server_version())?;
         rows.push(args, &self.params)
     }
+}
+
+/// Writes the arguments of a statement with these parameters.
+///
+/// # Errors
+///
+/// As of [`Encoded::new`], and `Encode` for what the server of this session has no value for.
+pub(crate) fn encode(args: &[Arg], params: &[Param], session: &Session) -> Result<Encoded> {
+    check_intervals(args, || session.guard.server_version())?;
+    Encoded::new(args, params)
 }
 
 /// What is known of a text with certain types.

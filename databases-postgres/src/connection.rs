@@ -1,6 +1,7 @@
 //! One session: statements in, rows out.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -152,6 +153,16 @@ impl PgConnection {
         Some((prepared, encoded))
     }
 
+    /// The same for a text that is not known yet, which may be run at once.
+    async fn bind_or_run(&self, request: &Request) -> Result<ControlFlow<ExecResult, (Arc<Prepared>, Encoded)>> {
+        if let Some(casts) = self.runs_unprepared(request)
+            && let Some(done) = self.run_unprepared(request, casts).await?
+        {
+            return Ok(ControlFlow::Break(done));
+        }
+        self.bind(request).await.map(ControlFlow::Continue)
+    }
+
     async fn bind_known(&self, request: &Request) -> Result<(Arc<Prepared>, Encoded)> {
         let mut tried = false;
         loop {
@@ -274,8 +285,10 @@ impl BackendConnection for PgConnection {
         loop {
             let (prepared, encoded) = match self.bind_at_once(&request) {
                 Some(bound) => bound,
-                None if self.runs_unprepared(&request) => return Box::pin(self.run_unprepared(&request)).await,
-                None => Box::pin(self.bind(&request)).await?,
+                None => match Box::pin(self.bind_or_run(&request)).await? {
+                    ControlFlow::Continue(bound) => bound,
+                    ControlFlow::Break(done) => return Ok(done),
+                },
             };
             let client = match self.client.try_read() {
                 Ok(client) => self.open_client(client)?,

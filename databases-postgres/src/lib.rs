@@ -70,6 +70,7 @@
 mod backend;
 mod batch;
 mod cache;
+mod casts;
 mod connect;
 mod connection;
 mod copy;
@@ -103,11 +104,23 @@ pub use tokio_postgres;
 /// For this crate's own tests of what bytes can do.
 #[doc(hidden)]
 pub mod __private {
+    use databases_core::sql::Dialect;
     use databases_core::{Arg, Codecs, Result, Value, ValueRef};
     use tokio_postgres::types::Type;
 
+    use crate::casts::{Casts, names};
     use crate::encode::{Encoded, Param};
     use crate::types::{Changes, Codec};
+
+    /// The names of types that are known in casts, and whether each is a keyword.
+    pub fn cast_names() -> impl Iterator<Item = (&'static str, bool)> {
+        names()
+    }
+
+    /// The types that a text gives its parameters, and whether they are certain.
+    pub fn casts(sql: &str, count: usize) -> Option<(Vec<Type>, bool)> {
+        Casts::of(sql, Dialect::POSTGRES, count).map(|casts| (casts.types, casts.certain))
+    }
 
     /// Reads the bytes of a cell.
     pub fn decode(ty: &Type, bytes: &[u8]) -> Result<Value> {

@@ -69,8 +69,7 @@ impl PgConnection {
             return None;
         }
         let Some(Entry::Ready(prepared)) = self.statements.get(sql) else { return None };
-        let is_suited = |(param, arg): (&Param, &Arg)| !param.is_text() || hint(arg).is_none_or(|ty| ty == Type::TEXT);
-        let suits = !prepared.has_text || prepared.params.iter().zip(args).all(is_suited);
+        let suits = !prepared.has_text || suits(&prepared.params, args);
         (prepared.params.len() == args.len() && suits).then_some(prepared)
     }
 
@@ -424,6 +423,12 @@ async fn parse_behind_savepoint(
     parsed
 }
 
+/// Whether no parameter that is text has a value that is none, for which the server would be told its type.
+pub(crate) fn suits(params: &[Param], args: &[Arg]) -> bool {
+    let is_suited = |(param, arg): (&Param, &Arg)| !param.is_text() || hint(arg).is_none_or(|ty| ty == Type::TEXT);
+    params.iter().zip(args).all(is_suited)
+}
+
 /// Whether other types of parameters may cure the error.
 fn is_about_types(error: &Error) -> bool {
     may_be_about_types(error.code())
@@ -533,7 +538,7 @@ fn range_hint(range: &Array) -> Option<Type> {
 }
 
 /// The type of arrays of a type.
-fn array_of(item: &Type) -> Option<Type> {
+pub(crate) fn array_of(item: &Type) -> Option<Type> {
     Some(match *item {
         Type::BOOL => Type::BOOL_ARRAY,
         Type::INT2 => Type::INT2_ARRAY,

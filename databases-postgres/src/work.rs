@@ -1,15 +1,19 @@
 //! A bound statement on its way to the server, and its rows on theirs to the sink.
 
-use databases_core::backend::{Flow, Request, RowSink};
+use databases_core::backend::{BackendConnection as _, Flow, Request, RowSink};
 use databases_core::sql::{StatementClass, Verb};
 use databases_core::{ExecResult, Result};
 use futures_util::TryStreamExt;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, RowStream};
 
 use crate::batch::{NO_ROWS, NoRows, PgBatch, each};
-use crate::cache::{Entry, Prepared};
+use crate::cache::{Entry, Prepared, encode};
+use crate::casts::Casts;
 use crate::connection::{PgConnection, affected, check};
-use crate::encode::Encoded;
+use crate::encode::{Encoded, Param};
+use crate::prepare::suits;
 use crate::session::Session;
 
 /// A statement with all that it takes to run it.
@@ -69,31 +73,53 @@ async fn pour(
 }
 
 impl PgConnection {
-    /// Whether nothing has to be asked about a statement and nothing is known of it yet: it has no parameters, none of the server's
-    /// either, and no rows, which may be of a type that only text can carry.
-    pub(crate) fn runs_unprepared(&self, request: &Request) -> bool {
+    /// The types of the parameters of a statement of which nothing has to be asked and nothing is known yet: the text says them
+    /// itself, it has none of the server's, and no rows, which may be of a type that only text can carry.
+    ///
+    /// A name that may be another type's will do where its error can be taken back.
+    pub(crate) fn runs_unprepared(&self, request: &Request) -> Option<Casts> {
         let has_no_rows = match request.template.verb() {
             Verb::Insert | Verb::Update | Verb::Delete | Verb::Merge => !request.template.has_returning(),
-            _ => request.template.class() == StatementClass::Ddl,
+            _ => request.template.class() == StatementClass::Ddl && request.args.is_empty(),
         };
         let is_new = || !request.prepared || self.statements.get(&request.sql).is_none();
-        has_no_rows && !request.wants_rows && request.args.is_empty() && !request.sql.contains('$') && is_new()
+        if !has_no_rows || request.wants_rows || !is_new() {
+            return None;
+        }
+        let casts = Casts::of(&request.sql, self.dialect(), request.args.len())?;
+        let alone = || self.session.outside_transaction() && !self.session.opening.waits();
+        (casts.certain || alone()).then_some(casts)
     }
 
-    /// Runs such a statement in one round trip. The next time it is prepared, unless that is not wanted.
-    pub(crate) async fn run_unprepared(&self, request: &Request) -> Result<ExecResult> {
+    /// Runs such a statement in one round trip. The next time it is prepared, unless that is not wanted. `None`: the server has
+    /// to be asked after all, and nothing has happened.
+    pub(crate) async fn run_unprepared(&self, request: &Request, casts: Casts) -> Result<Option<ExecResult>> {
         check(request)?;
+        let params: Box<[_]> = casts.types.iter().map(|ty| Param::new(ty, &self.codecs)).collect();
+        if !suits(&params, &request.args) {
+            return Ok(None);
+        }
+        let encoded = match encode(&request.args, &params, &self.session) {
+            Ok(encoded) => encoded,
+            Err(error) if casts.certain => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let values: Vec<_> = encoded.iter().collect();
+        let typed: Vec<(&(dyn ToSql + Sync), Type)> =
+            values.iter().zip(casts.types).map(|(value, ty)| (value as _, ty)).collect();
         let client = self.client().await?;
         let mut op = self.session.op();
         op.sending();
-        let result = match self.in_transaction(&client, client.execute_typed(&request.sql, &[])).await {
+        let result = match self.in_transaction(&client, client.execute_typed(&request.sql, &typed)).await {
             Ok(Ok(rows)) => {
                 // Somebody beside it on the connection may have prepared it.
                 if request.prepared && self.statements.get(&request.sql).is_none() {
                     self.statements.insert(request.sql.clone(), Entry::Ran);
                 }
-                Ok(ExecResult::new(affected(request.template.verb(), rows), None))
+                Ok(Some(ExecResult::new(affected(request.template.verb(), rows), None)))
             }
+            // The name stands for another type here, one that values of its own have to be made for.
+            Ok(Err(error)) if !casts.certain && error.code() == Some(&SqlState::CANNOT_COERCE) => Ok(None),
             Ok(Err(error)) => Err(self.fail(error, request).await),
             Err(error) => Err(error),
         };

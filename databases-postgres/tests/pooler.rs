@@ -101,6 +101,33 @@ async fn transactions_and_many_rows_go_through_a_pooler() {
 }
 
 #[tokio::test]
+async fn a_write_whose_text_says_its_types_goes_through_a_pooler() {
+    for (number, db) in pools(&WAYS, "").into_iter().enumerate() {
+        let table = format!("pooled_casts_{}_{number}", std::process::id());
+        db.execute_script(&format!("DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (id int, name text)"))
+            .await
+            .unwrap();
+        let insert = format!("INSERT INTO {table} VALUES (:id::int, :name::text)");
+        for round in 0..10 {
+            // The first time unprepared, later prepared, and one that never is.
+            let texts = [sql(&insert), sql(&insert).prepared(false)];
+            let calls = texts.map(|text| (0..4).map(move |id| (text.clone(), id))).into_iter().flatten();
+            let calls = calls.map(|(text, id)| db.execute(text, params! { id, name: format!("{round}") }));
+            for done in futures_util::future::try_join_all(calls).await.unwrap() {
+                assert_eq!(done.rows_affected(), 1);
+            }
+            let tx = db.begin().await.unwrap();
+            tx.execute(sql(&insert).prepared(false), params! { id: 9, name: "kept" }).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        let found: (i64, i64) = db.fetch_one(format!("SELECT count(*), sum(id) FROM {table}"), ()).await.unwrap();
+        assert_eq!(found, (90, 10 * (2 * 6 + 9)));
+        db.execute(format!("DROP TABLE {table}"), ()).await.unwrap();
+        db.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn statements_are_cancelled_through_a_pooler_and_nobody_else_is_hit() {
     for db in pools(&WAYS, "") {
         for round in 0..10 {
