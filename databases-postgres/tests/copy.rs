@@ -4,9 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use databases_core::conformance::proxy::{Mode, Protocol, Proxy};
+use databases_core::conformance::proxy::{Direction, Mode, Protocol, Proxy};
 use databases_core::url::DatabaseUrl;
-use databases_core::{Effect, ErrorKind, Executor, Params, Pool, PoolConfig, Value, params};
+use databases_core::{Effect, ErrorKind, Executor, Params, Pool, PoolConfig, PoolOptions, Value, params};
 use databases_postgres::Postgres;
 
 async fn pool(url: &str, table: &str, columns: &str) -> Pool {
@@ -76,6 +76,45 @@ async fn a_copy_that_is_dropped_or_refused_leaves_nothing() {
     assert_eq!(conn.execute("SELECT 1", ()).await.unwrap_err().kind(), ErrorKind::Disconnected);
     drop(conn);
     assert_eq!(count(&db, "copy_dropped").await, 1);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_dropped_is_told_to_the_server_as_one_that_failed() {
+    let url = server!();
+    let observer = pool(&url, "copy_failed", "id int").await;
+    let url: DatabaseUrl = url.parse().unwrap();
+    let proxy = Proxy::start(&url, Protocol::Postgres).await.unwrap();
+    let behind = |options: &mut PoolOptions| options.max_connections = Some(1);
+    let db = Pool::new(PoolConfig::from_url(&Postgres, &proxy.url(&url).unwrap(), behind).unwrap()).unwrap();
+    let pid: i32 = db.fetch_val("SELECT pg_backend_pid()", ()).await.unwrap();
+    let told = async |done: &str| {
+        // It is behind the end of the copy, on the same connection.
+        assert_eq!(db.fetch_val::<i32>("SELECT pg_backend_pid()", ()).await.unwrap(), pid, "{done}");
+        let traffic = proxy.take_traffic();
+        // CopyFail, CopyDone.
+        (traffic.count(Direction::Up, b'f'), traffic.count(Direction::Up, b'c'))
+    };
+    let text = "COPY copy_failed FROM STDIN";
+    let mut copy = db.copy_in(text).await.unwrap();
+    copy.send("1\n").await.unwrap();
+    assert_eq!(copy.finish().await.unwrap(), 1);
+    assert_eq!(told("finished").await, (0, 1));
+    for sent in ["", "2\n", "2\n3", &"4\n".repeat(100_000)] {
+        let mut copy = db.copy_in(text).await.unwrap();
+        copy.send(sent.to_owned()).await.unwrap();
+        drop(copy);
+        assert_eq!(told("dropped").await, (1, 0), "behind {} bytes", sent.len());
+        let tx = db.begin().await.unwrap();
+        let mut copy = tx.copy_in(text).await.unwrap();
+        copy.send(sent.to_owned()).await.unwrap();
+        drop(copy);
+        drop(tx);
+        assert_eq!(told("dropped in a transaction").await, (1, 0), "behind {} bytes", sent.len());
+    }
+    let rows = (0..10).map(|id| params! { id: if id < 9 { Value::Int(id) } else { Value::Text("x".into()) } });
+    assert_eq!(db.copy_rows("copy_failed", ["id"], rows).await.unwrap_err().kind(), ErrorKind::Encode);
+    assert_eq!(told("rows that do not fit").await, (1, 0));
+    assert_eq!(count(&observer, "copy_failed").await, 1);
 }
 
 #[tokio::test]

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use databases_core::conformance::proxy::{Direction, Mode, Protocol, Proxy, Traffic};
 use databases_core::url::DatabaseUrl;
 use databases_core::{
-    Effect, ErrorKind, Executor, Isolation, Pool, PoolConfig, PoolOptions, TransactionOptions, params, sql,
+    Effect, ErrorKind, Executor, Isolation, Pool, PoolConfig, PoolOptions, RawExecutor, TransactionOptions, params, sql,
 };
 use databases_postgres::Postgres;
+use futures_util::TryStreamExt as _;
 use support::url;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,6 +61,60 @@ async fn a_warm_statement_is_one_round_trip_and_one_sync() {
     drop(conn);
     query().await;
     assert_eq!(syncs(&proxy.take_traffic()), (2, 2), "taking a connection and giving it back costs nothing");
+}
+
+/// The tags of all messages that went that way.
+fn tags(traffic: &Traffic, way: Direction) -> String {
+    traffic.messages.iter().filter(|message| message.0 == way).map(|message| char::from(message.1)).collect()
+}
+
+#[tokio::test]
+async fn a_warm_statement_is_bind_execute_and_sync_and_nothing_else() {
+    let Some((url, proxy, db)) = behind_proxy(|_| {}).await else { return };
+    let observer = table(&url, "pgo_exact").await;
+    let (read, write) = ("SELECT n FROM generate_series(1, :n) AS n", "INSERT INTO pgo_exact VALUES (:n)");
+    let none = "SELECT id FROM pgo_exact WHERE id = :n";
+    let params = || params! { n: 2_i64 };
+    let run = async |db: &dyn RawExecutor| {
+        db.fetch_val::<i64>(read, params()).await.unwrap();
+        assert_eq!(db.fetch_all::<(i64,)>(read, params()).await.unwrap(), [(1,), (2,)]);
+        assert_eq!(db.fetch_optional::<(i64,)>(none, params! { n: -1_i64 }).await.unwrap(), None);
+        assert_eq!(db.execute(write, params()).await.unwrap().rows_affected(), 1);
+    };
+    for _ in 0..2 {
+        run(&db).await;
+    }
+    // BindComplete, the rows, CommandComplete, ReadyForQuery.
+    let answers = "2DDCZ2DDCZ2CZ2CZ";
+    let _ = proxy.take_traffic();
+    run(&db).await;
+    let traffic = proxy.take_traffic();
+    assert_eq!(tags(&traffic, Direction::Up), "BES".repeat(4));
+    assert_eq!(tags(&traffic, Direction::Down), answers);
+
+    // To take a connection and to give it back adds no message, however often.
+    for _ in 0..3 {
+        let conn = db.acquire().await.unwrap();
+        run(&conn).await;
+    }
+    drop(db.acquire().await.unwrap());
+    run(&db).await;
+    let traffic = proxy.take_traffic();
+    assert_eq!(tags(&traffic, Direction::Up), "BES".repeat(16));
+    assert_eq!(tags(&traffic, Direction::Down), answers.repeat(4));
+
+    // A transaction adds BEGIN, which goes with the first, and COMMIT; a stream is one statement as well.
+    let tx = db.begin().await.unwrap();
+    run(&tx).await;
+    tx.commit().await.unwrap();
+    let traffic = proxy.take_traffic();
+    assert_eq!(tags(&traffic, Direction::Up), format!("Q{}Q", "BES".repeat(4)));
+    assert_eq!(tags(&traffic, Direction::Down), format!("CZ{answers}CZ"));
+    let rows: Vec<(i64,)> = db.iterate::<(i64,)>(read, params()).try_collect().await.unwrap();
+    assert_eq!(rows, [(1,), (2,)]);
+    let traffic = proxy.take_traffic();
+    assert_eq!((tags(&traffic, Direction::Up), tags(&traffic, Direction::Down)), ("BES".into(), "2DDCZ".into()));
+    assert_eq!(count(&observer, "pgo_exact").await, 8);
 }
 
 #[tokio::test]
@@ -255,7 +310,6 @@ async fn a_first_statement_that_is_not_prepared_fails_its_transaction() {
 
 #[tokio::test]
 async fn a_savepoint_or_a_stream_may_come_first() {
-    use futures_util::TryStreamExt;
     let Some((url, proxy, db)) = behind_proxy(|_| {}).await else { return };
     let observer = table(&url, "pgo_nested").await;
     let tx = db.begin().await.unwrap();

@@ -313,6 +313,10 @@ fn only_short_plain_statements_share() {
         assert!(!checkout(sql, &[1, 50]), "{sql}: it was slow");
         assert!(!checkout(sql, &[50, 1]), "{sql}: it was slow of late");
         assert!(checkout(sql, &[&[1; 600][..], &[50]].concat()), "{sql}: one run may be slow");
+        let template = crate::sql::scan(sql, pool.dialect()).unwrap();
+        Inner::note_run(&template, Duration::ZERO, 1);
+        let whole = |whole| matches!(pool.checkout_of(&template, whole), Checkout::Shared(_));
+        assert!(whole(true) && !whole(false), "{sql}: left unprepared, or with limits");
     }
     for sql in [
         "SELECT * FROM t FOR UPDATE",
