@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use databases_core::conformance::proxy::{Direction, End, Mode, Protocol, Proxy};
 use databases_core::url::DatabaseUrl;
-use databases_core::{Effect, ErrorKind, Executor, Pool, PoolConfig, PoolOptions, params, sql};
+use databases_core::{Effect, ErrorKind, Executor, Pool, PoolConfig, PoolOptions, Query, params, sql};
 use databases_postgres::Postgres;
+use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
 use support::url;
 
@@ -99,6 +100,100 @@ async fn without_lanes_each_has_its_connection_alone() {
         let answers = together(&proxy, &db, 1, calls, async || {}).await;
         assert!(answers.iter().all(Result::is_ok));
     }
+}
+
+/// How many calls were sent, and how many waited for the connection, while all answers were held back. `first` is called first.
+async fn sent_beside<A, B>(
+    proxy: &Proxy,
+    db: &Pool,
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+) -> (usize, usize) {
+    let _ = proxy.take_traffic();
+    proxy.set(Mode::Hold);
+    let look = async {
+        proxy.holding().await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let traffic = proxy.take_traffic();
+        // Execute of what is prepared, Parse of what is not.
+        let sent = traffic.count(Direction::Up, b'E') + traffic.count(Direction::Up, b'P');
+        let waiting = db.status().waiting;
+        proxy.set(Mode::Pass);
+        (sent, waiting)
+    };
+    tokio::join!(first, second, look).2
+}
+
+#[tokio::test]
+async fn what_is_streamed_limited_or_left_unprepared_has_its_connection_alone() {
+    let Some((proxy, db)) = behind_proxy(|_| {}).await else { return };
+    let started = Instant::now();
+    let call =
+        async |query: Query<'static>| assert_eq!(db.fetch_val::<i64>(query, params! { n: 7_i64 }).await.unwrap(), 7);
+    let collect = async |query: Query<'static>| {
+        assert_eq!(db.fetch_all::<(i64,)>(query, params! { n: 7_i64 }).await.unwrap(), [(7,)]);
+    };
+    let special = async |how: &str, text: &str| {
+        let query = sql(text.to_owned());
+        match how {
+            "prepared(false)" => call(query.prepared(false)).await,
+            // Limits are those of rows that are kept.
+            "max_rows" => collect(query.max_rows(1000)).await,
+            "max_bytes" => collect(query.max_bytes(1 << 20)).await,
+            _ => {
+                let rows = db.iterate::<(i64,)>(text, params! { n: 7_i64 });
+                assert_eq!(rows.try_collect::<Vec<_>>().await.unwrap(), [(7,)]);
+            }
+        }
+    };
+    let cases = ["prepared(false)", "max_rows", "max_bytes", "streamed"].map(|how| [(how, true), (how, false)]);
+    for (how, comes_first) in cases.into_iter().flatten() {
+        let mut attempt = 0;
+        let text = loop {
+            let text = format!("{ECHO} -- {how}, first: {comes_first}, {attempt}");
+            call(sql(text.clone())).await;
+            // Two plain calls share, unless the first run was slow on a busy machine.
+            if sent_beside(&proxy, &db, call(sql(text.clone())), call(sql(text.clone()))).await == (2, 0) {
+                break text;
+            }
+            assert!(started.elapsed() < SOON, "never in flight together");
+            attempt += 1;
+        };
+        // The answers that were held back have made it slow.
+        for _ in 0..300 {
+            call(sql(text.clone())).await;
+        }
+        let (plain, special) = (call(sql(text.clone())), special(how, &text));
+        let found = if comes_first {
+            sent_beside(&proxy, &db, special, plain).await
+        } else {
+            sent_beside(&proxy, &db, plain, special).await
+        };
+        assert_eq!(found, (1, 1), "{how}, first: {comes_first}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_takes_a_connection_of_its_own() {
+    let Some(url) = url() else { return };
+    let db = pool(&url.parse().unwrap(), 2, |_| {});
+    let pid = "SELECT pg_backend_pid()";
+    for _ in 0..3 {
+        db.fetch_val::<i32>(pid, ()).await.unwrap();
+    }
+    let mut rows = db.iterate::<(i32,)>("SELECT pg_backend_pid() FROM generate_series(1, 100000)", ());
+    let mut read = 0;
+    for _ in 0..20 {
+        let Some((own,)) = rows.try_next().await.unwrap() else { panic!("{read} rows") };
+        read += 1;
+        let others = join_all((0..32).map(|_| db.fetch_val::<i32>(pid, ()))).await;
+        let others: Vec<i32> = others.into_iter().map(Result::unwrap).collect();
+        assert!(others.iter().all(|other| *other != own && *other == others[0]), "{own}: {others:?}");
+    }
+    while rows.try_next().await.unwrap().is_some() {
+        read += 1;
+    }
+    assert_eq!(read, 100_000);
 }
 
 #[tokio::test]
