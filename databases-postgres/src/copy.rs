@@ -1,5 +1,6 @@
 //! COPY from the client.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use databases_core::backend::{CopyRows, CopySink, CopyTarget, Request};
 use databases_core::sql::Verb;
 use databases_core::{Arg, Error, ErrorKind, Result};
 use futures_util::SinkExt;
+use futures_util::future::join;
 use tokio::sync::OwnedRwLockReadGuard;
 use tokio_postgres::{Client, CopyInSink, Statement};
 
@@ -18,13 +20,13 @@ use crate::error::is_io;
 use crate::session::{Op, Session};
 
 /// How much is sent at once.
-const BUFFER_BYTES: usize = 64 << 10;
+pub(crate) const BUFFER_BYTES: usize = 64 << 10;
 
 /// The start of the binary format: a signature, no flags, no extension.
 /// <https://www.postgresql.org/docs/current/sql-copy.html>
-const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(crate) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Its end, in place of a row's number of columns.
-const TRAILER: &[u8] = &(-1_i16).to_be_bytes();
+pub(crate) const TRAILER: &[u8] = &(-1_i16).to_be_bytes();
 
 /// Which way the data of a COPY goes that has the client at its other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +69,8 @@ pub(crate) async fn copy_in(connection: &PgConnection, request: Request) -> Resu
         return Err(Error::new(ErrorKind::Unsupported, "copy_in takes COPY … FROM STDIN, and this is none"));
     }
     let prepared = connection.prepare(&request.sql, &request.args, false).await?;
-    Ok(Box::new(Copy::start(connection, prepared.statement.clone(), request.sql).await?))
+    let client = connection.client_owned().await?;
+    Ok(Box::new(Copy::start(client, &connection.session, &prepared.statement, request.sql, None).await?))
 }
 
 /// Copies `rows` in the binary format.
@@ -84,7 +87,8 @@ pub(crate) async fn copy_rows(
         types.statement.columns().iter().map(|column| Param::new(column.type_(), codecs)).collect();
     let sql: Arc<str> = format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary)").into();
     let prepared = connection.prepare(&sql, &[], true).await?;
-    let mut copy = Copy::start(connection, prepared.statement.clone(), sql).await?;
+    let client = connection.client_owned().await?;
+    let mut copy = Copy::start(client, &connection.session, &prepared.statement, sql, None).await?;
     match send(&mut copy, &params, rows).await {
         Ok(()) => Box::new(copy).finish().await,
         Err(error) => {
@@ -116,7 +120,7 @@ async fn send(copy: &mut Copy, params: &[Param], rows: &mut dyn CopyRows) -> Res
 }
 
 /// A COPY under way. Dropped early, the driver tells the server that it failed; the session is busy until it is settled.
-struct Copy {
+pub(crate) struct Copy {
     sink: Pin<Box<CopyInSink<Bytes>>>,
     op: Option<Op>,
     /// Keeps `native()` and `close()` waiting.
@@ -128,26 +132,40 @@ struct Copy {
 }
 
 impl Copy {
-    async fn start(connection: &PgConnection, statement: Statement, sql: Arc<str>) -> Result<Self> {
-        let client = connection.client_owned().await?;
-        let session = connection.session.clone();
+    /// Begins the COPY behind `mark`, if there is one. It counts as under way from this call on.
+    pub(crate) fn start(
+        client: OwnedRwLockReadGuard<Option<Client>, Client>,
+        session: &Arc<Session>,
+        statement: &Statement,
+        sql: Arc<str>,
+        mark: Option<&'static str>,
+    ) -> impl Future<Output = Result<Self>> + Send + use<> {
         let mut op = session.op();
         op.sending();
         let mut starting = Starting { session: session.clone(), op: Some(op) };
-        match client.copy_in(&statement).await {
-            Ok(sink) => {
-                let (sink, op) = (Box::pin(sink), starting.op.take());
-                Ok(Self { sink, op, _client: client, _statement: statement, session, sql })
-            }
-            Err(error) => {
-                let error = session.fail(error, Some(&sql)).await;
-                session.lose_step("a COPY that the server refuses to start ends its connection");
-                session.kill();
-                if let Some(op) = starting.op.take() {
-                    op.finish();
+        let (session, statement) = (session.clone(), statement.clone());
+        async move {
+            let marked = async {
+                match mark {
+                    Some(mark) => client.batch_execute(mark).await,
+                    None => Ok(()),
                 }
-                Err(error)
+            };
+            // Both are sent before the first answer: `join` polls in order.
+            let error = match join(marked, client.copy_in(&statement)).await {
+                (Ok(()), Ok(sink)) => {
+                    let (sink, op) = (Box::pin(sink), starting.op.take());
+                    return Ok(Self { sink, op, _client: client, _statement: statement, session, sql });
+                }
+                (Err(error), _) | (_, Err(error)) => error,
+            };
+            let error = session.fail(error, Some(&sql)).await;
+            session.lose_step("a COPY that the server refuses to start ends its connection");
+            session.kill();
+            if let Some(op) = starting.op.take() {
+                op.finish();
             }
+            Err(error)
         }
     }
 
@@ -156,7 +174,7 @@ impl Copy {
     }
 
     /// Ends the COPY and gives what the server says of it.
-    async fn end(&mut self) -> Result<u64> {
+    pub(crate) async fn end(&mut self) -> Result<u64> {
         let mut ended = self.sink.as_mut().finish().await;
         if ended.is_ok() {
             // The sink ends at CommandComplete, and a COPY by itself is committed behind that: asked again, it tells the error of
@@ -174,6 +192,19 @@ impl Copy {
             op.finish();
         }
         ended
+    }
+
+    /// Sends a part of the data.
+    pub(crate) async fn feed(&mut self, data: Bytes) -> Result<()> {
+        if self.op.is_none() || !self.session.guard.is_copying_in() {
+            // The server has refused a row, and reads the rest only to throw it away.
+            self.end().await?;
+            return Err(Error::new(ErrorKind::Internal, "the server has ended the COPY before its data"));
+        }
+        match self.sink.feed(data).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.session.fail(error, Some(&self.sql)).await),
+        }
     }
 }
 
@@ -196,15 +227,7 @@ impl Drop for Starting {
 #[async_trait]
 impl CopySink for Copy {
     async fn send(&mut self, data: Bytes) -> Result<()> {
-        if self.op.is_none() || !self.session.guard.is_copying_in() {
-            // The server has refused a row, and reads the rest only to throw it away.
-            self.end().await?;
-            return Err(Error::new(ErrorKind::Internal, "the server has ended the COPY before its data"));
-        }
-        match self.sink.feed(data).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.session.fail(error, Some(&self.sql)).await),
-        }
+        self.feed(data).await
     }
 
     async fn finish(mut self: Box<Self>) -> Result<u64> {

@@ -19,7 +19,7 @@ use databases_core::{Arg, Array, ArrayShape, Codecs, Error, ErrorKind, Result, V
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
 use problem::Problem;
-pub(crate) use rows::{Rows, put_row};
+pub(crate) use rows::{Iter, Rows, put_row};
 use scalar::put_text;
 
 use crate::types::Codec;

@@ -132,6 +132,11 @@ impl Rows {
         Some(self.columns.iter().map(|column| Ready { format: Format::Binary, bytes: Some(&column.items) }).collect())
     }
 
+    /// Whether every value is in binary.
+    pub(crate) fn is_binary(&self) -> bool {
+        self.columns.iter().all(|column| column.texts.is_empty())
+    }
+
     /// The rows, one by one.
     pub(crate) fn iter(&self) -> Iter<'_> {
         Iter { rows: self, row: 0, at: vec![HEADER; self.columns.len()] }
@@ -259,5 +264,20 @@ impl<'a> Iter<'a> {
             out.push(Ready { format, bytes: item.map(|item| &column.items[item]) });
         }
         self.row += 1;
+    }
+    /// Appends the next row to `out` as the binary COPY has it, of values in binary; `false` behind the last.
+    pub(crate) fn copy_next_into(&mut self, out: &mut Vec<u8>) -> bool {
+        if self.row == self.rows.len {
+            return false;
+        }
+        // A table has at most 1,600 columns.
+        out.extend_from_slice(&u16::try_from(self.at.len()).unwrap_or(u16::MAX).to_be_bytes());
+        for (column, at) in self.rows.columns.iter().zip(&mut self.at) {
+            let end = item_at(&column.items, *at).map_or(*at + 4, |item| item.end);
+            out.extend_from_slice(&column.items[*at..end]);
+            *at = end;
+        }
+        self.row += 1;
+        true
     }
 }

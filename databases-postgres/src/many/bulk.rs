@@ -1,4 +1,5 @@
-//! Rows of one INSERT in chunks: `SELECT … FROM unnest(…)`, or VALUES of many rows where a type has no array for it.
+//! Rows of one INSERT in chunks: large ones by COPY, others as `SELECT … FROM unnest(…)`, or VALUES of many rows where a type has
+//! no array for it.
 //!
 //! A savepoint travels with each chunk. If the server refuses one, it is undone and its rows run one by one: an error is
 //! about one row, and one INSERT may refuse what many would not (an upsert of its own row).
@@ -8,9 +9,10 @@ use std::sync::Arc;
 
 use databases_core::backend::Request;
 use databases_core::sql::{Dialect, InsertItem, InsertRow, Template};
-use databases_core::{ErrorKind, Result};
+use databases_core::{Error, ErrorKind, Result};
 use tokio_postgres::types::{Kind, Type};
 
+use super::copy::{CopyWay, LEAST_VALUES};
 use super::table::{self, IS_PLAIN};
 use super::window::{Params, Window, sent};
 use super::{Done, Feed};
@@ -41,6 +43,8 @@ pub(super) struct Bulk<'a> {
     look: Option<Arc<Prepared>>,
     /// Whether there is a savepoint.
     marked: bool,
+    /// The COPY that was found to be the same; the lock of the row before it keeps the table as it is.
+    copy: Option<CopyWay>,
 }
 
 /// What the server says to a chunk.
@@ -70,7 +74,8 @@ impl<'a> Bulk<'a> {
             return Ok(None);
         };
         let (template, prepared) = (request.template.clone(), prepared.clone());
-        let mut bulk = Self { connection, template, prepared, keep, unnest: None, look: Some(look), marked: false };
+        let mut bulk =
+            Self { connection, template, prepared, keep, unnest: None, look: Some(look), marked: false, copy: None };
         // Only a table that was plain is sent rows to before the answer is there.
         if bulk.prepared.table.is_plain().is_none() && !bulk.look_first(row).await? {
             return Ok(None);
@@ -80,7 +85,7 @@ impl<'a> Bulk<'a> {
     }
 
     async fn look_first(&mut self, row: &InsertRow) -> Result<bool> {
-        let answer = self.send(row, Vec::new()).await?;
+        let answer = self.send(row, Vec::new(), None).await?;
         if matches!(answer, Answer::Undone) {
             self.prepared.table.set_plain(false);
         }
@@ -157,6 +162,13 @@ impl<'a> Bulk<'a> {
         if one_by_one || self.prepared.table.is_plain() == Some(false) {
             return self.one_by_one(rows, index).await;
         }
+        if rows.len() * self.prepared.params.len() >= LEAST_VALUES && rows.is_binary() {
+            match self.copy(row, rows).await? {
+                Some(Answer::Done(done)) => return Ok(done),
+                Some(Answer::Undone) => return self.one_by_one(rows, index).await,
+                None => {}
+            }
+        }
         let unnest = self.unnest.clone();
         let arrays = match &unnest {
             Some(unnest) => rows.arrays(&self.prepared.params).map(|arrays| vec![(unnest.clone(), arrays)]),
@@ -167,11 +179,46 @@ impl<'a> Bulk<'a> {
             None => self.values(row, rows).await?,
         };
         if let Some(statements) = statements
-            && let Answer::Done(done) = self.send(row, statements).await?
+            && let Answer::Done(done) = self.send(row, statements, None).await?
         {
             return Ok(done);
         }
         self.one_by_one(rows, index).await
+    }
+
+    /// Copies the rows; `None`, with nothing done, if they cannot go so. The first chunk's first goes by itself, see [`CopyWay`].
+    async fn copy(&mut self, row: &InsertRow, rows: &Rows) -> Result<Option<Answer>> {
+        let (table, mut iter, is_first) = (&self.prepared.table, rows.iter(), self.copy.is_none());
+        if is_first {
+            if !table.may_copy() {
+                return Ok(None);
+            }
+            let Some(way) = CopyWay::of(self.connection, row, &self.prepared, self.keep).await? else {
+                table.set_copied(false);
+                return Ok(None);
+            };
+            let mut params = Vec::with_capacity(self.prepared.params.len());
+            iter.next_into(&mut params);
+            let first = vec![(self.prepared.clone(), params)];
+            if matches!(self.send(row, first, Some(&way)).await?, Answer::Undone) {
+                let may_copy = self.prepared.table.may_copy();
+                return Ok(may_copy.then_some(Answer::Undone));
+            }
+            self.copy = Some(way);
+        }
+        let Some(way) = &self.copy else { return Ok(None) };
+        let wanted = rows.len() - usize::from(is_first);
+        let copied = way.run(self.connection, iter, (!is_first).then_some(MARK_AGAIN)).await;
+        let session = &self.connection.session;
+        match copied {
+            Ok(copied) if usize::try_from(copied) == Ok(wanted) => {
+                return Ok(Some(Answer::Done(copied + u64::from(is_first))));
+            }
+            Err(error) if session.is_over() || ends_all(&error) => return Err(error),
+            _ => {}
+        }
+        self.connection.simple(UNDO).await?;
+        Ok(Some(Answer::Undone))
     }
 
     /// Statements of VALUES for all rows; `None` if one cannot be prepared.
@@ -196,8 +243,14 @@ impl<'a> Bulk<'a> {
         Ok(Some(statements))
     }
 
-    /// Sends `statements` behind a savepoint, and the question about the table with them; without any, only the question.
-    async fn send(&mut self, row: &InsertRow, statements: Vec<(Arc<Prepared>, Vec<Ready<'_>>)>) -> Result<Answer> {
+    /// Sends `statements` behind a savepoint, and the question about the table with them; without any, only the question. Whether a COPY
+    /// fits is asked behind them, under their locks.
+    async fn send(
+        &mut self,
+        row: &InsertRow,
+        statements: Vec<(Arc<Prepared>, Vec<Ready<'_>>)>,
+        copy: Option<&CopyWay>,
+    ) -> Result<Answer> {
         let session = &self.connection.session;
         let client = self.connection.client().await?;
         let mut op = session.op();
@@ -214,6 +267,10 @@ impl<'a> Bulk<'a> {
             let client = &client;
             inserts.push(sent(async move { client.execute_raw(&prepared.statement, params).await }).await);
         }
+        let fits = match copy {
+            Some(copy) => Some(sent(copy.fits(&client)).await),
+            None => None,
+        };
         // Every answer is read, whatever the ones before it are.
         let (mut done, mut is_plain) = (0, true);
         let mut failed = marked.await.err();
@@ -230,13 +287,22 @@ impl<'a> Bulk<'a> {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
+        let mut is_taken = true;
+        if let Some(fits) = fits {
+            match fits.await {
+                Ok(fits) => {
+                    is_taken = fits;
+                    self.prepared.table.set_copied(fits);
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
         let outcome = match failed {
-            None if is_plain => Ok(Answer::Done(affected(self.template.verb(), done))),
+            None if is_plain && is_taken => Ok(Answer::Done(affected(self.template.verb(), done))),
             None => Ok(Answer::Undone),
             Some(error) => {
                 let error = session.fail(error, None).await;
-                let is_over = error.is_disconnected() || session.guard.is_closed();
-                if is_over || error.kind() == ErrorKind::Cancelled { Err(error) } else { Ok(Answer::Undone) }
+                if session.guard.is_closed() || ends_all(&error) { Err(error) } else { Ok(Answer::Undone) }
             }
         };
         let outcome = match outcome {
@@ -279,6 +345,11 @@ impl<'a> Bulk<'a> {
         }
         outcome.map(|()| affected)
     }
+}
+
+/// Whether it would make no sense to run the rows one by one.
+fn ends_all(error: &Error) -> bool {
+    error.is_disconnected() || error.kind() == ErrorKind::Cancelled
 }
 
 /// Whether a request has the text of the rows.

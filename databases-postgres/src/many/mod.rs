@@ -1,7 +1,8 @@
-//! Many executions of one statement: an INSERT of plain rows as few statements of many rows, anything else in flight
-//! together, in order.
+//! Many executions of one statement: an INSERT of plain rows by COPY or as few statements of many rows, anything else in
+//! flight together, in order.
 
 mod bulk;
+mod copy;
 mod table;
 mod window;
 

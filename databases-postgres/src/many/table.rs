@@ -41,23 +41,35 @@ UNION SELECT relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass($1))
 /// What was last found of a statement's table. Whoever sends many rows at once has it looked at again in the same
 /// breath, since others may change the table, and `search_path` which one it is.
 #[derive(Debug, Default)]
-pub(crate) struct TableState(AtomicU8);
+pub(crate) struct TableState {
+    plain: AtomicU8,
+    copied: AtomicU8,
+}
 
-const PLAIN: u8 = 1;
-const OTHER: u8 = 2;
+const YES: u8 = 1;
+const NO: u8 = 2;
 
 impl TableState {
     /// `None` if nobody has looked yet.
     pub(super) fn is_plain(&self) -> Option<bool> {
-        match self.0.load(Relaxed) {
-            PLAIN => Some(true),
-            OTHER => Some(false),
+        match self.plain.load(Relaxed) {
+            YES => Some(true),
+            NO => Some(false),
             _ => None,
         }
     }
 
     pub(super) fn set_plain(&self, plain: bool) {
-        self.0.store(if plain { PLAIN } else { OTHER }, Relaxed);
+        self.plain.store(if plain { YES } else { NO }, Relaxed);
+    }
+
+    /// Whether the rows may go by COPY as far as is known.
+    pub(super) fn may_copy(&self) -> bool {
+        self.copied.load(Relaxed) != NO
+    }
+
+    pub(super) fn set_copied(&self, copied: bool) {
+        self.copied.store(if copied { YES } else { NO }, Relaxed);
     }
 }
 
