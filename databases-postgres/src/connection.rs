@@ -233,7 +233,8 @@ impl PgConnection {
                 self.session.kill();
             }
             op.finish();
-            if !self.session.prepared().await {
+            // A COPY that began by itself may have been dropped behind this.
+            if !self.session.prepared().await && self.session.is_settled() {
                 return;
             }
         }

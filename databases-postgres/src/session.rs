@@ -26,7 +26,7 @@ const REASON_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     pub(crate) guard: Arc<GuardState>,
     pub(crate) opening: Opening,
-    /// Prepares under way, which go on when their caller is dropped.
+    /// Prepares, and COPYs that are to begin, which go on when their caller is dropped.
     preparing: AtomicUsize,
     /// How many calls were dropped in the middle, and how many of those are known to be over.
     abandoned: AtomicU64,
@@ -70,7 +70,7 @@ impl Session {
         let begin_waits = self.opening.waits();
         let busy = self.guard.calls.load(SeqCst) > 0
             || self.preparing.load(SeqCst) > 0
-            || self.abandoned.load(SeqCst) != self.settled.load(SeqCst)
+            || !self.is_settled()
             || self.guard.is_working();
         match self.guard.transaction_status() {
             _ if busy => Status::Busy,
@@ -81,6 +81,11 @@ impl Session {
             // Before the first ReadyForQuery, or a byte that no server sends.
             _ => Status::Broken,
         }
+    }
+
+    /// Whether all dropped calls are known to be over.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.abandoned.load(SeqCst) == self.settled.load(SeqCst)
     }
 
     /// Whether the last ReadyForQuery was outside a transaction.

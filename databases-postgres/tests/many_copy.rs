@@ -125,13 +125,14 @@ async fn many_plain_rows_are_copied_and_others_are_not() {
         .await
         .unwrap();
         // The second time everything is known.
-        for round in 1..=2 {
+        let rounds = if *wanted { 2 } else { 1 };
+        for round in 1..=rounds {
             _ = has_copied(&proxy);
             assert_eq!(db.execute_many(sql(*insert).allow_unused(), rows(ONE)).await.unwrap(), 7_000, "{what}");
             assert_eq!(has_copied(&proxy), *wanted, "{what}, round {round}");
         }
         let table = if *what == "partitions" { "mc_shape.p" } else { t };
-        assert_eq!(count(&db, table).await, 14_000, "{what}");
+        assert_eq!(count(&db, table).await, rounds * 7_000, "{what}");
     }
     // Too few to be worth it.
     db.execute_script(&format!("TRUNCATE {t}; DROP TABLE mc_shape.p CASCADE")).await.unwrap();
@@ -384,7 +385,7 @@ async fn a_table_that_is_altered_between_two_batches_is_asked_about_again() {
                 }
                 Err(error) => {
                     let many = many.unwrap_err();
-                    assert_eq!((many.code(), many.batch_index()), (error.code(), Some(0)), "{step}: {many:?}");
+                    assert_eq!(many.batch_index(), Some(0), "{step}: {error:?}, {many:?}");
                     assert_eq!(count(&db, t).await, 0, "{step}");
                 }
             }

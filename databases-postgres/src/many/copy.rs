@@ -83,8 +83,9 @@ impl CopyWay {
         let client = connection.client_owned().await?;
         let start = Copy::start(client, &connection.session, &self.copy.statement, self.sql.clone(), mark);
         // In a task that always finishes, so that a caller who is dropped does not cost the connection: the COPY begins, and fails.
-        let mut copy = match tokio::spawn(start).await {
-            Ok(copy) => copy?,
+        let preparing = connection.session.preparing();
+        let mut copy = match tokio::spawn(async move { (start.await, preparing) }).await {
+            Ok((copy, _)) => copy?,
             Err(_) => return Err(connection.session.give_up("the task that began a COPY was cut off")),
         };
         match send(&mut copy, &mut rows).await {
