@@ -300,6 +300,31 @@ async fn an_error_is_that_of_the_one_row() {
 }
 
 #[tokio::test]
+async fn an_identity_of_the_servers_own_is_given_only_where_it_is_overridden() {
+    let url = server!();
+    let db = schema(&url, "bulk_identity").await;
+    let t = "bulk_identity.t";
+    let create = format!("CREATE TABLE {t} (id int GENERATED ALWAYS AS IDENTITY, n int)");
+    let insert = |overriding: &str| format!("INSERT INTO {t} (id, n) {overriding} VALUES (:id, :n)");
+    // The last are enough for a COPY, which would take them.
+    for count in [3, 100, 15_000] {
+        db.execute_script(&format!("DROP TABLE IF EXISTS {t}; {create}")).await.unwrap();
+        let rows = || (0..count).map(|n| params! { id: 1_000_000 + n, n });
+        for _ in 0..2 {
+            let error = db.execute_many(insert(""), rows()).await.unwrap_err();
+            assert_eq!((error.code(), error.batch_index()), (Some("428C9"), Some(0)), "{error:?}");
+        }
+        assert_eq!(db.execute_many(insert("OVERRIDING SYSTEM VALUE"), rows()).await.unwrap(), count as u64);
+        let same = format!("SELECT count(*) FROM {t} WHERE id = 1000000 + n");
+        assert_eq!(db.fetch_val::<i64>(&same, ()).await.unwrap(), count.into());
+        db.execute(format!("DELETE FROM {t}"), ()).await.unwrap();
+        assert_eq!(db.execute_many(insert("OVERRIDING USER VALUE"), rows()).await.unwrap(), count as u64);
+        let in_turn = format!("SELECT count(*) FROM {t} WHERE id = 1 + n");
+        assert_eq!(db.fetch_val::<i64>(&in_turn, ()).await.unwrap(), count.into());
+    }
+}
+
+#[tokio::test]
 async fn statements_that_are_not_kept_go_together_too() {
     let url = server!();
     let db = schema(&url, "bulk_unkept").await;

@@ -95,6 +95,17 @@ async fn transactions_and_many_rows_go_through_a_pooler() {
         assert_eq!(db.execute_many(&insert, rows).await.unwrap_err().kind(), ErrorKind::UniqueViolation);
         let count: i64 = db.fetch_val(format!("SELECT count(*) FROM {table}"), ()).await.unwrap();
         assert_eq!(count, 2001);
+        // Enough for a COPY, also one that fails.
+        let rows = (10_000..40_000).map(|id| params! { id: if id == 25_000 { 0 } else { id }, name: "x" });
+        let error = db.execute_many(&insert, rows).await.unwrap_err();
+        assert_eq!((error.kind(), error.batch_index()), (ErrorKind::UniqueViolation, Some(15_000)));
+        for (from, prepared) in [(10_000, true), (40_000, false)] {
+            let rows = (from..from + 30_000).map(|id| params! { id, name: "x" });
+            let insert = sql(&insert).prepared(prepared);
+            assert_eq!(db.execute_many(insert, rows).await.unwrap(), 30_000);
+        }
+        let count: i64 = db.fetch_val(format!("SELECT count(*) FROM {table}"), ()).await.unwrap();
+        assert_eq!(count, 62_001);
         db.execute(format!("DROP TABLE {table}"), ()).await.unwrap();
         db.close().await.unwrap();
     }

@@ -59,6 +59,8 @@ macro_rules! conformance {
             many::execute_many_names_a_bad_row_wherever_it_is [FullSql, Savepoints];
             many::execute_many_takes_more_parameters_than_a_statement [FullSql];
             many::execute_many_takes_large_rows [FullSql];
+            many::execute_many_takes_rows_of_many_columns [FullSql];
+            many::execute_many_skips_what_its_rows_return [FullSql];
             many::execute_many_dropped_half_way_leaves_all_or_nothing [FullSql, Transactions];
             many::execute_many_stops_at_its_timeout [FullSql, Transactions];
             many::execute_many_of_1000_inserts_takes_few_round_trips [FullSql];

@@ -216,6 +216,43 @@ pub async fn execute_many_takes_more_parameters_than_a_statement(f: &Fixture) ->
     Ok(())
 }
 
+pub async fn execute_many_takes_rows_of_many_columns(f: &Fixture) -> Result<()> {
+    const PARAMETERS: i64 = 149;
+    let db = f.pool()?;
+    let t = f.table("wide");
+    let list = |each: &dyn Fn(i64) -> String| (0..PARAMETERS).map(each).collect::<Vec<_>>().join(", ");
+    let i64 = f.types.i64;
+    db.execute(format!("CREATE TABLE {t} ({}, fixed {i64})", list(&|n| format!("c{n} {i64}"))), ()).await?;
+    // With a literal in it a row has no other form than VALUES, of which a statement has room for fewer than it may hold.
+    let insert = format!("INSERT INTO {t} VALUES ({}, 7)", list(&|n| format!(":c{n}")));
+    let row = |id: i64| (0..PARAMETERS).fold(Params::new(), |row, n| row.with(format!("c{n}"), id * PARAMETERS + n));
+    assert_eq!(db.execute_many(&insert, (0..1_000).map(row)).await?, 1_000);
+    let columns = format!("c{}, c0", PARAMETERS - 1);
+    let found: Vec<(i64, i64)> =
+        db.fetch_all(format!("SELECT {columns} FROM {t} WHERE fixed = 7 ORDER BY c0"), ()).await?;
+    assert!(found.into_iter().eq((0..1_000).map(|id| ((id + 1) * PARAMETERS - 1, id * PARAMETERS))));
+    Ok(())
+}
+
+pub async fn execute_many_skips_what_its_rows_return(f: &Fixture) -> Result<()> {
+    let db = f.pool()?;
+    if !f.capabilities().returning && f.product(&db).await? != "MariaDB" {
+        f.not_claimed("RETURNING");
+        return Ok(());
+    }
+    let t = f.keyed(&db).await?;
+    let insert = format!("INSERT INTO {t} (id, n) VALUES (:id, 0) RETURNING id, n");
+    for (from, to) in [(0, 1), (1, 3), (3, 1_003)] {
+        let rows = (from..to).map(|id: i64| params! { id });
+        assert_eq!(db.execute_many(&insert, rows).await?, (to - from) as u64);
+        assert_eq!(count(&db, &t).await?, to);
+    }
+    let error = db.execute_many(&insert, [2_000, 2_001, 5].map(|id: i64| params! { id })).await.unwrap_err();
+    assert_eq!((error.kind(), error.batch_index()), (ErrorKind::UniqueViolation, Some(2)), "{error:?}");
+    assert_eq!(count(&db, &t).await?, 1_003);
+    Ok(())
+}
+
 pub async fn execute_many_takes_large_rows(f: &Fixture) -> Result<()> {
     let db = f.pool()?;
     let t = f.notes(&db).await?;
