@@ -177,6 +177,33 @@ pub trait RowBatch: Send + Sync + 'static {
 
     /// The bytes of a cell as the server sent them, where the driver keeps them; `None` for NULL.
     fn raw(&self, row: usize, column: usize) -> Option<&[u8]>;
+
+    /// The cell, if it is a [`ValueRef::Int`]; a backend may have a shorter way to it, as to the next ones.
+    #[inline]
+    fn int(&self, row: usize, column: usize) -> Option<i64> {
+        match self.cell(row, column) {
+            Ok(ValueRef::Int(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The cell, if it is a [`ValueRef::Float`].
+    #[inline]
+    fn float(&self, row: usize, column: usize) -> Option<f64> {
+        match self.cell(row, column) {
+            Ok(ValueRef::Float(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The cell, if it is a [`ValueRef::Text`].
+    #[inline]
+    fn text(&self, row: usize, column: usize) -> Option<&str> {
+        match self.cell(row, column) {
+            Ok(ValueRef::Text(value)) => Some(value),
+            _ => None,
+        }
+    }
 }
 
 /// The row that a statement stands at, in the hands of the driver until the next step.
@@ -210,6 +237,31 @@ pub trait LiveRow {
             Ok(ValueRef::Text(value)) => Some(value),
             _ => None,
         }
+    }
+}
+
+/// A row of a batch, read as one that a statement stands at.
+struct Kept<'a>(&'a Row);
+
+impl LiveRow for Kept<'_> {
+    #[inline]
+    fn cell(&self, column: usize) -> Result<ValueRef<'_>> {
+        self.0.batch.cell(self.0.index, column)
+    }
+
+    #[inline]
+    fn int(&self, column: usize) -> Option<i64> {
+        self.0.batch.int(self.0.index, column)
+    }
+
+    #[inline]
+    fn float(&self, column: usize) -> Option<f64> {
+        self.0.batch.float(self.0.index, column)
+    }
+
+    #[inline]
+    fn text(&self, column: usize) -> Option<&str> {
+        self.0.batch.text(self.0.index, column)
     }
 }
 
@@ -265,7 +317,7 @@ impl<'a> RowRef<'a> {
             return Err(no_such_index(self.columns, index));
         }
         let value = match self.source {
-            Source::Kept(row) => row.batch.cell(row.index, index).and_then(T::from_value),
+            Source::Kept(row) => T::from_live(&Kept(row), index),
             Source::Live(row) => T::from_live(row, index),
         };
         value.map_err(|error| name_column(self.columns, index, error))

@@ -42,6 +42,19 @@ impl Layout {
         }
     }
 
+    /// `value` in this column, if it is an integer as the driver has decoded it.
+    fn int(&self, value: &Value, column: usize) -> Option<i64> {
+        match value {
+            Value::Int(value) if self.cells.get(column) != Some(&CellType::UInt) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// `bytes` in this column, if they are text.
+    fn text<'a>(&self, bytes: &'a [u8], column: usize) -> Option<&'a str> {
+        if self.cells.get(column) == Some(&CellType::Text) { std::str::from_utf8(bytes).ok() } else { None }
+    }
+
     /// The place of the AUTO_INCREMENT column of `table`, and no other column's of that kind.
     pub(crate) fn counted(&self, table: &str) -> Option<usize> {
         self.source.iter().position(|column| {
@@ -114,6 +127,37 @@ impl RowBatch for Rows {
             kept::Cell::Value(_) => None,
         }
     }
+
+    fn int(&self, row: usize, column: usize) -> Option<i64> {
+        match self.value(row, column)? {
+            kept::Cell::Value(value) => self.layout.int(value, column),
+            kept::Cell::Bytes(_) => None,
+        }
+    }
+
+    fn float(&self, row: usize, column: usize) -> Option<f64> {
+        match self.value(row, column)? {
+            kept::Cell::Value(value) => float(value),
+            kept::Cell::Bytes(_) => None,
+        }
+    }
+
+    fn text(&self, row: usize, column: usize) -> Option<&str> {
+        match self.value(row, column)? {
+            kept::Cell::Bytes(bytes) => self.layout.text(bytes, column),
+            kept::Cell::Value(Value::Bytes(bytes)) => self.layout.text(bytes, column),
+            kept::Cell::Value(_) => None,
+        }
+    }
+}
+
+/// `value`, if it is a float as the driver has decoded it.
+fn float(value: &Value) -> Option<f64> {
+    match value {
+        Value::Double(value) => Some(*value),
+        Value::Float(value) => Some((*value).into()),
+        _ => None,
+    }
 }
 
 /// The row that the driver has read last.
@@ -131,8 +175,16 @@ impl LiveRow for Live<'_> {
     }
 
     fn int(&self, column: usize) -> Option<i64> {
+        self.layout.int(self.row.as_ref(column)?, column)
+    }
+
+    fn float(&self, column: usize) -> Option<f64> {
+        float(self.row.as_ref(column)?)
+    }
+
+    fn text(&self, column: usize) -> Option<&str> {
         match self.row.as_ref(column)? {
-            Value::Int(value) if self.layout.cells.get(column) != Some(&CellType::UInt) => Some(*value),
+            Value::Bytes(bytes) => self.layout.text(bytes, column),
             _ => None,
         }
     }
