@@ -47,14 +47,34 @@ const FEW_ROWS: usize = 8;
 pub(crate) struct Texts {
     row: Option<Arc<str>>,
     several: HashMap<usize, Arc<str>>,
+    /// How many rows were left over the last time, which are fewer than a statement has at most.
+    rest: usize,
 }
 
 impl Texts {
     fn of(&mut self, row: &InsertRow, count: usize) -> Arc<str> {
-        if self.row.as_ref().is_none_or(|last| !same(last, row.sql())) {
-            *self = Self { row: Some(row.sql().clone()), several: HashMap::new() };
-        }
+        self.begin(row);
         self.several.entry(count).or_insert_with(|| row.repeated(count).into()).clone()
+    }
+
+    fn begin(&mut self, row: &InsertRow) {
+        if self.row.as_ref().is_none_or(|last| !same(last, row.sql())) {
+            *self = Self { row: Some(row.sql().clone()), ..Self::default() };
+        }
+    }
+
+    /// How many of `rest` rows go together: all, where as many were left over the last time, since a text for them is used
+    /// again then; else a power of two, of which there are few texts.
+    fn share(&mut self, row: &InsertRow, rest: usize) -> usize {
+        self.begin(row);
+        let last = std::mem::replace(&mut self.rest, rest);
+        if last == rest {
+            return rest;
+        }
+        if !last.is_power_of_two() {
+            self.several.remove(&last);
+        }
+        1 << rest.ilog2()
     }
 }
 
@@ -231,7 +251,7 @@ impl Session {
     ) -> Result<u64> {
         let mut affected = 0;
         let is_small = pending.bytes < feed.most_bytes;
-        let counts = bulk.cut(&pending, bulk.last_id(&pending, feed));
+        let counts = bulk.cut(&pending, bulk.last_id(&pending, feed), &mut self.texts);
         // The driver does not give back what it has sent.
         let kept = Kept::copy_of(&pending.values);
         let (mut rest, mut done) = (pending.values, 0);
@@ -387,7 +407,7 @@ struct Done {
 
 impl Bulk<'_> {
     /// How many rows go into each statement, the one of the index `last_id` into one of its own.
-    fn cut(&self, pending: &Pending, last_id: Option<usize>) -> Vec<usize> {
+    fn cut(&self, pending: &Pending, last_id: Option<usize>, texts: &mut Texts) -> Vec<usize> {
         let brings_id: Vec<bool> = match self.counted {
             Some(_) => pending.values.chunks(self.row.parameters()).map(|row| self.brings_id(row)).collect(),
             None => vec![false; pending.rows],
@@ -395,10 +415,17 @@ impl Bulk<'_> {
         let (mut counts, mut done) = (Vec::new(), 0);
         for alike in brings_id.chunk_by(|one, other| one == other) {
             let end = done + alike.len();
+            let mut whole = true;
             while done < end {
                 let ends_alone = last_id == Some(end - 1) && end - done > 1;
                 let together = end - done - usize::from(ends_alone);
-                let count = if together >= self.most_rows { self.most_rows } else { 1 << together.ilog2() };
+                let count = if together >= self.most_rows {
+                    self.most_rows
+                } else if std::mem::take(&mut whole) && together > 1 {
+                    texts.share(self.row, together)
+                } else {
+                    1 << together.ilog2()
+                };
                 counts.push(count);
                 done += count;
             }
