@@ -316,11 +316,11 @@ async fn an_identity_of_the_servers_own_is_given_only_where_it_is_overridden() {
         }
         assert_eq!(db.execute_many(insert("OVERRIDING SYSTEM VALUE"), rows()).await.unwrap(), count as u64);
         let same = format!("SELECT count(*) FROM {t} WHERE id = 1000000 + n");
-        assert_eq!(db.fetch_val::<i64>(&same, ()).await.unwrap(), count.into());
+        assert_eq!(db.fetch_val::<i64>(&same, ()).await.unwrap(), i64::from(count));
         db.execute(format!("DELETE FROM {t}"), ()).await.unwrap();
         assert_eq!(db.execute_many(insert("OVERRIDING USER VALUE"), rows()).await.unwrap(), count as u64);
         let in_turn = format!("SELECT count(*) FROM {t} WHERE id = 1 + n");
-        assert_eq!(db.fetch_val::<i64>(&in_turn, ()).await.unwrap(), count.into());
+        assert_eq!(db.fetch_val::<i64>(&in_turn, ()).await.unwrap(), i64::from(count));
     }
 }
 
