@@ -263,7 +263,8 @@ async fn copied_values_of_every_type_are_those_of_single_rows() {
     let kept: Vec<String> = (0..all.len()).map(|at| format!("c{at}")).collect();
     let rows = (0..500).map(|id: usize| {
         let values = all.iter().enumerate();
-        let value = |at: usize, make: fn(usize) -> Value| if (id + at).is_multiple_of(7) { Value::Null } else { make(id) };
+        let value =
+            |at: usize, make: fn(usize) -> Value| if (id + at).is_multiple_of(7) { Value::Null } else { make(id) };
         values.fold(Params::new().with("id", id as i32), |row, (at, (_, make))| {
             row.with(kept[at].clone(), value(at, *make))
         })
