@@ -69,13 +69,14 @@ pub(super) struct Lane {
 /// How long the server takes for one of many: the mean of the last ones.
 ///
 /// Answers come many at a time, the first of them late and the others at once, so that one time alone says nothing.
-#[derive(Default)]
 struct Pace {
     sum: Duration,
     runs: u32,
 }
 
 impl Pace {
+    /// So many that took no time come first, for the first time alone says as little.
+    const NEW: Self = Self { sum: Duration::ZERO, runs: 8 };
     /// Once there are so many runs, they count half.
     const MOST_RUNS: u32 = 128;
 
@@ -325,7 +326,7 @@ impl Inner {
             joined: 1,
             over: 0,
             first_since: now,
-            pace: Pace::default(),
+            pace: Pace::NEW,
         };
         let grants = {
             let mut state = self.lock();

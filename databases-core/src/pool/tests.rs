@@ -221,6 +221,20 @@ async fn a_lane_takes_no_more_than_is_soon_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_late_answer_does_not_close_a_new_lane() {
+    let pool = pool_of(&Fake::new(), 1);
+    let deep = Sharing { depth: 100, ..READS };
+    let mut leases = Vec::new();
+    for _ in 0..30 {
+        leases.push(share(&pool, deep).await.unwrap());
+    }
+    leases.remove(0).finish();
+    tokio::time::advance(Duration::from_micros(200)).await;
+    leases.remove(0).finish();
+    assert!(pool.check_out_at_once(Purpose::Statement, Checkout::Shared(deep)).is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn answers_that_come_together_do_not_close_a_lane() {
     let pool = pool_of(&Fake::new(), 1);
     let deep = Sharing { depth: 100, ..READS };
