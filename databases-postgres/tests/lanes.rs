@@ -369,3 +369,44 @@ async fn who_holds_the_only_connection_and_asks_for_another_is_told_in_time() {
     tx.commit().await.unwrap();
     assert_eq!(echo(&db, 3).await.unwrap(), 3);
 }
+
+/// docs/performance.md says so: what a function of the user's does is not known.
+#[tokio::test]
+async fn a_function_of_the_users_is_not_known_to_change_the_session() {
+    let Some((proxy, db)) = behind_proxy(|_| {}).await else { return };
+    db.execute_script(
+        "CREATE OR REPLACE FUNCTION pgl_enter(n bigint) RETURNS bigint LANGUAGE sql AS \
+            $$ SELECT pg_advisory_lock(n), set_config('pgl.entered', n::text, false); SELECT n $$",
+    )
+    .await
+    .unwrap();
+    let left = "SELECT current_setting('pgl.entered', true) = '1', \
+        EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())";
+    let left = async || db.fetch_one::<(Option<bool>, bool)>(left, ()).await.unwrap();
+    let started = Instant::now();
+    for attempt in 0.. {
+        let text = format!("SELECT pgl_enter(:n) -- {attempt}");
+        let enter = async |prepared: bool| {
+            let query = sql(&text).prepared(prepared);
+            assert_eq!(db.fetch_val::<i64>(query, params! { n: 1_i64 }).await.unwrap(), 1);
+        };
+        enter(true).await;
+        let beside_unprepared = sent_beside(&proxy, &db, enter(true), enter(false)).await;
+        assert_eq!(beside_unprepared, (1, 1), "what is left unprepared does not share");
+        let text = format!("{text}, again");
+        let enter = async || db.fetch_val::<i64>(&text, params! { n: 1_i64 }).await.unwrap();
+        enter().await;
+        if sent_beside(&proxy, &db, enter(), enter()).await == (2, 0) {
+            break;
+        }
+        assert!(started.elapsed() < SOON, "never in flight together");
+    }
+    assert_eq!(left().await, (Some(true), true), "the next caller finds the lock and the setting");
+    // A statement that is known to change the session makes all of it be reset.
+    let conn = db.acquire().await.unwrap();
+    conn.fetch_val::<i64>("SELECT pgl_enter(:n)", params! { n: 1_i64 }).await.unwrap();
+    conn.execute("RESET ALL", ()).await.unwrap();
+    drop(conn);
+    let (setting, lock) = left().await;
+    assert!(setting != Some(true) && !lock, "{setting:?}, {lock}");
+}
