@@ -194,6 +194,13 @@ pub(crate) fn is_true(plan: &Arc<Plan>, row: Row) -> bool {
     PgBatch::of(plan, row).is_ok_and(|batch| batch.rows == 1 && matches!(batch.bytes(0, 0), Ok(Some([1]))))
 }
 
+/// The text in the first column of the one row that came, if it is no NULL.
+pub(crate) fn text_of(plan: &Arc<Plan>, row: Row) -> Option<String> {
+    let batch = PgBatch::of(plan, row).ok().filter(|batch| batch.rows == 1)?;
+    let bytes = batch.bytes(0, 0).ok()??;
+    String::from_utf8(bytes.to_vec()).ok()
+}
+
 /// The bytes of a cell, of whatever type; none for NULL.
 struct Raw<'a>(&'a [u8]);
 

@@ -40,6 +40,14 @@ async fn pid(db: &impl Executor) -> i32 {
     db.fetch_val("SELECT pg_backend_pid()", ()).await.unwrap()
 }
 
+/// Waits for what was asked of the proxy, or a minute.
+async fn fired(proxy: &Proxy) {
+    let since = Instant::now();
+    while !proxy.has_fired() && since.elapsed() < Duration::from_secs(60) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 fn rows(count: i32) -> impl Iterator<Item = Params<'static>> + Send {
     (0..count).map(|id| params! { id, n: None::<i32>, body: "x" })
 }
@@ -393,6 +401,68 @@ async fn a_table_that_is_altered_between_two_batches_is_asked_about_again() {
     }
 }
 
+/// The first of two chunks is undone, and with it goes the lock that kept the table as it was.
+#[tokio::test]
+async fn a_table_that_is_altered_behind_a_chunk_that_failed_is_asked_about_again() {
+    let url = server!();
+    let (proxy, db) = proxied(&url, "mc_unlocked").await;
+    let other = pool(&url.parse().unwrap());
+    let t = "mc_unlocked.t";
+    db.execute(format!("CREATE TABLE {t} (id int8, n int8, body text)"), ()).await.unwrap();
+    let insert = format!("INSERT INTO {t} (id, n, body) VALUES (:id, :n, :body)");
+    let rows = |count| (0..count).map(|id: i64| params! { id, n: 2 * id, body: "x" });
+    let conn = db.acquire().await.unwrap();
+    // The INSERT is prepared, so that to parse it takes no lock.
+    conn.execute_many(&insert, rows(i64::from(ONE))).await.unwrap();
+    assert!(has_copied(&proxy));
+    conn.execute(format!("TRUNCATE {t}"), ()).await.unwrap();
+    conn.execute("SET statement_timeout = 1000", ()).await.unwrap();
+    proxy.when(At::before(|message| message.tag == b'c'), Action::Switch(Mode::Stall));
+    let alters = async {
+        fired(&proxy).await;
+        let passes = async {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            proxy.set(Mode::Pass);
+        };
+        let alter = format!("ALTER TABLE {t} ALTER n TYPE float8");
+        tokio::join!(other.execute(alter, ()), passes).0.unwrap();
+    };
+    let (done, ()) = tokio::join!(conn.execute_many(&insert, rows(20_000)), alters);
+    assert_eq!(done.unwrap(), 20_000);
+    let wrong = format!("SELECT count(*) FROM {t} WHERE n <> 2 * id");
+    assert_eq!((count(&conn, t).await, conn.fetch_val::<i64>(&wrong, ()).await.unwrap()), (20_000, 0));
+    let ty = format!("SELECT pg_typeof(n)::text FROM {t} LIMIT 1");
+    assert_eq!(conn.fetch_val::<String>(&ty, ()).await.unwrap(), "double precision");
+}
+
+/// A table of the same name that comes to stand before it in `search_path`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_copied_to_where_the_first_one_went() {
+    let url = server!();
+    let (proxy, db) = proxied(&url, "mc_path").await;
+    let other = pool(&url.parse().unwrap());
+    let script =
+        "DROP SCHEMA IF EXISTS mc_before CASCADE; CREATE SCHEMA mc_before; CREATE TABLE mc_path.\"T t\" (id int8)";
+    other.execute_script(script).await.unwrap();
+    let conn = db.acquire().await.unwrap();
+    conn.execute("SET search_path = mc_before, mc_path", ()).await.unwrap();
+    let rows = (0..60_000_i64).inspect(|id| {
+        if *id == 25_000 {
+            let create = other.execute("CREATE TABLE mc_before.\"T t\" (id float8)", ());
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(create)).unwrap();
+        }
+    });
+    let rows = rows.map(|id| params! { id, again: id });
+    other.execute("ALTER TABLE mc_path.\"T t\" ADD again int8", ()).await.unwrap();
+    let insert = "INSERT INTO \"T t\" (id, again) VALUES (:id, :again)";
+    assert_eq!(conn.execute_many(insert, rows).await.unwrap(), 60_000);
+    assert!(has_copied(&proxy));
+    let found = "SELECT (SELECT count(*) FROM mc_path.\"T t\"), (SELECT count(*) FROM mc_before.\"T t\")";
+    assert_eq!(conn.fetch_one::<(i64, i64)>(found, ()).await.unwrap(), (60_000, 0));
+    drop(conn);
+    other.execute("DROP SCHEMA mc_before CASCADE", ()).await.unwrap();
+}
+
 #[tokio::test]
 async fn rights_on_columns_are_enough_for_a_copy_and_none_are_no_lost_connection() {
     let url = server!();
@@ -449,10 +519,7 @@ async fn a_copy_that_is_dropped_leaves_nothing_and_its_connection() {
                 }
             };
             let stalled = async {
-                let since = Instant::now();
-                while !proxy.has_fired() && since.elapsed() < Duration::from_secs(60) {
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                }
+                fired(&proxy).await;
                 tokio::time::sleep(Duration::from_millis(20)).await;
             };
             tokio::select! {
@@ -513,9 +580,11 @@ async fn a_copy_stops_at_its_timeout() {
     let t = "mc_timeout.t";
     db.execute(format!("CREATE TABLE {t} (id int, n int, body text)"), ()).await.unwrap();
     let insert = format!("INSERT INTO {t} (id, n, body) VALUES (:id, :n, :body)");
-    for round in 0..4 {
+    db.execute_many(&insert, rows(ONE)).await.unwrap();
+    db.execute(format!("TRUNCATE {t}"), ()).await.unwrap();
+    for round in 0..2 {
         _ = has_copied(&proxy);
-        let query = sql(&insert).timeout(Duration::from_millis(400 + round * 7));
+        let query = sql(&insert).timeout(Duration::from_millis(2000 + round * 7));
         let error = db.execute_many(query, rows(i32::MAX)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StatementTimeout, "{error:?}");
         assert!(has_copied(&proxy));
@@ -526,9 +595,7 @@ async fn a_copy_stops_at_its_timeout() {
     conn.execute("SET statement_timeout = 1000", ()).await.unwrap();
     proxy.when(At::before(|message| message.tag == b'c'), Action::Switch(Mode::Stall));
     let goes_on = async {
-        while !proxy.has_fired() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        fired(&proxy).await;
         tokio::time::sleep(Duration::from_millis(1500)).await;
         proxy.set(Mode::Pass);
     };

@@ -12,7 +12,7 @@ use databases_core::sql::{Dialect, InsertItem, InsertRow, Template};
 use databases_core::{Error, ErrorKind, Result};
 use tokio_postgres::types::{Kind, Type};
 
-use super::copy::{CopyWay, LEAST_VALUES};
+use super::copy::{CopyWay, Fits, LEAST_VALUES};
 use super::table::{self, IS_PLAIN};
 use super::window::{Params, Window, sent};
 use super::{Done, Feed};
@@ -188,37 +188,52 @@ impl<'a> Bulk<'a> {
 
     /// Copies the rows; `None`, with nothing done, if they cannot go so. The first chunk's first goes by itself, see [`CopyWay`].
     async fn copy(&mut self, row: &InsertRow, rows: &Rows) -> Result<Option<Answer>> {
-        let (table, mut iter, is_first) = (&self.prepared.table, rows.iter(), self.copy.is_none());
+        let (mut iter, is_first, look) = (rows.iter(), self.copy.is_none(), self.look.clone());
         if is_first {
-            if !table.may_copy() {
+            if !self.prepared.table.may_copy() {
                 return Ok(None);
             }
-            let Some(way) = CopyWay::of(self.connection, row, &self.prepared, self.keep).await? else {
-                table.set_copied(false);
+            let Some(fits) = Fits::of(self.connection, row, &self.prepared, self.keep).await? else {
+                self.prepared.table.set_copied(false);
                 return Ok(None);
             };
             let mut params = Vec::with_capacity(self.prepared.params.len());
             iter.next_into(&mut params);
             let first = vec![(self.prepared.clone(), params)];
-            if matches!(self.send(row, first, Some(&way)).await?, Answer::Undone) {
-                let may_copy = self.prepared.table.may_copy();
-                return Ok(may_copy.then_some(Answer::Undone));
-            }
+            let mut into = None;
+            let Answer::Done(_) = self.send(row, first, Some((&fits, &mut into))).await? else {
+                return Ok(self.prepared.table.may_copy().then_some(Answer::Undone));
+            };
+            let way = CopyWay::of(self.connection, row, &into.unwrap_or_default(), self.keep).await?;
+            let Some(way) = way else {
+                self.prepared.table.set_copied(false);
+                self.undo_first(look).await?;
+                return Ok(None);
+            };
             self.copy = Some(way);
         }
         let Some(way) = &self.copy else { return Ok(None) };
         let wanted = rows.len() - usize::from(is_first);
         let copied = way.run(self.connection, iter, (!is_first).then_some(MARK_AGAIN)).await;
-        let session = &self.connection.session;
         match copied {
             Ok(copied) if usize::try_from(copied) == Ok(wanted) => {
                 return Ok(Some(Answer::Done(copied + u64::from(is_first))));
             }
-            Err(error) if session.is_over() || ends_all(&error) => return Err(error),
+            Err(error) if self.connection.session.is_over() || ends_all(&error) => return Err(error),
             _ => {}
         }
-        self.connection.simple(UNDO).await?;
+        if is_first {
+            self.undo_first(look).await?;
+        } else {
+            self.connection.simple(UNDO).await?;
+        }
         Ok(Some(Answer::Undone))
+    }
+
+    /// Undoes the first rows of all. That gives up their lock, so what was found of the table may change.
+    async fn undo_first(&mut self, look: Option<Arc<Prepared>>) -> Result<()> {
+        (self.copy, self.look) = (None, look);
+        self.connection.simple(UNDO).await
     }
 
     /// Statements of VALUES for all rows; `None` if one cannot be prepared.
@@ -243,13 +258,13 @@ impl<'a> Bulk<'a> {
         Ok(Some(statements))
     }
 
-    /// Sends `statements` behind a savepoint, and the question about the table with them; without any, only the question. Whether a COPY
-    /// fits is asked behind them, under their locks.
+    /// Sends `statements` behind a savepoint, and the question about the table with them; without any, only the question. The table that
+    /// a COPY fits is asked for behind them, under their locks.
     async fn send(
         &mut self,
         row: &InsertRow,
         statements: Vec<(Arc<Prepared>, Vec<Ready<'_>>)>,
-        copy: Option<&CopyWay>,
+        copy: Option<(&Fits, &mut Option<String>)>,
     ) -> Result<Answer> {
         let session = &self.connection.session;
         let client = self.connection.client().await?;
@@ -268,7 +283,7 @@ impl<'a> Bulk<'a> {
             inserts.push(sent(async move { client.execute_raw(&prepared.statement, params).await }).await);
         }
         let fits = match copy {
-            Some(copy) => Some(sent(copy.fits(&client)).await),
+            Some((fits, into)) => Some((sent(fits.ask(&client)).await, into)),
             None => None,
         };
         // Every answer is read, whatever the ones before it are.
@@ -288,11 +303,12 @@ impl<'a> Bulk<'a> {
             }
         }
         let mut is_taken = true;
-        if let Some(fits) = fits {
+        if let Some((fits, into)) = fits {
             match fits.await {
-                Ok(fits) => {
-                    is_taken = fits;
-                    self.prepared.table.set_copied(fits);
+                Ok(table) => {
+                    is_taken = table.is_some();
+                    self.prepared.table.set_copied(is_taken);
+                    *into = table;
                 }
                 Err(error) => failed = failed.or(Some(error)),
             }

@@ -12,7 +12,7 @@ use databases_core::sql::{InsertItem, InsertRow};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use crate::batch::is_true;
+use crate::batch::text_of;
 use crate::cache::Prepared;
 use crate::connection::PgConnection;
 use crate::copy::{BUFFER_BYTES, Copy, HEADER, TRAILER};
@@ -21,14 +21,18 @@ use crate::encode::Iter;
 /// How many values a chunk has at least. COPY takes two round trips more for the first chunk and one for each behind it.
 pub(super) const LEAST_VALUES: usize = 20_000;
 
-/// Whether the columns `$3` of the table named by `$1`, all if that is NULL, are of the types `$2`, and COPY takes them as INSERT does:
+/// The name with its schema of the table named by `$1`, if its columns `$3`, all if that is NULL, are of the types `$2`, and COPY takes them
+/// as INSERT does:
 ///
 /// - into a table of its own, not through its partitions, which are locked only when a row comes to them;
 /// - with no column that INSERT takes no value for (COPY does for an identity), or that has no binary form (COPY asks for that of
 ///   the columns that it is not given as well);
 /// - with no length or precision of a type of somebody else's, which casts to it in an INSERT and may read it otherwise in a COPY.
+///
+/// Without its schema the name may stand for another table by the time of a COPY.
 const FITS: &str = "\
-SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = t.oid AND relkind = 'r') \
+SELECT (SELECT pg_catalog.format('%I.%I', n.nspname, r.relname) FROM pg_catalog.pg_class AS r \
+JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace WHERE r.oid = t.oid AND r.relkind = 'r' \
 AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid \
 WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND (y.typreceive::pg_catalog.oid = 0 \
 OR (a.atttypmod >= 0 AND y.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace) \
@@ -37,21 +41,19 @@ AND $2::pg_catalog.oid[] = CASE WHEN $3 IS NULL THEN ARRAY(SELECT a.atttypid FRO
 WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) \
 ELSE ARRAY(SELECT a.atttypid FROM ROWS FROM (pg_catalog.unnest($3)) WITH ORDINALITY AS n (name, place) \
 JOIN pg_catalog.pg_attribute AS a ON a.attname = n.name WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped \
-ORDER BY n.place) END \
+ORDER BY n.place) END) \
 FROM (SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS oid) AS t";
 
-/// The statements of a COPY in place of an INSERT.
-pub(super) struct CopyWay {
-    fits: Arc<Prepared>,
-    copy: Arc<Prepared>,
-    sql: Arc<str>,
+/// The question whether rows may go by COPY.
+pub(super) struct Fits {
+    prepared: Arc<Prepared>,
     table: String,
     columns: Option<Vec<String>>,
     types: Vec<u32>,
 }
 
-impl CopyWay {
-    /// `None` if `row` says more than a COPY can, or the statements cannot be had.
+impl Fits {
+    /// `None` if `row` says more than a COPY can, or nobody can be asked.
     pub(super) async fn of(
         connection: &PgConnection,
         row: &InsertRow,
@@ -60,17 +62,35 @@ impl CopyWay {
     ) -> Result<Option<Self>> {
         let Some(columns) = columns(row) else { return Ok(None) };
         let types = vec![Type::TEXT, Type::OID_ARRAY, Type::TEXT_ARRAY];
-        let Some(fits) = connection.prepare_ours(&FITS.into(), types, keep).await? else { return Ok(None) };
-        let sql: Arc<str> = copy_text(row).into();
-        let Some(copy) = connection.prepare_ours(&sql, Vec::new(), keep).await? else { return Ok(None) };
+        let Some(prepared) = connection.prepare_ours(&FITS.into(), types, keep).await? else { return Ok(None) };
         let types = insert.params.iter().map(|param| param.ty.oid()).collect();
-        Ok(Some(Self { fits, copy, sql, table: row.table().to_owned(), columns, types }))
+        Ok(Some(Self { prepared, table: row.table().to_owned(), columns, types }))
     }
 
-    /// Asks whether the rows may go by COPY.
-    pub(super) async fn fits(&self, client: &Client) -> Result<bool, tokio_postgres::Error> {
-        let row = client.query_one(&self.fits.statement, &[&self.table, &self.types, &self.columns]).await?;
-        Ok(is_true(&self.fits.plan, row))
+    /// Asks for the name of the table that the rows may be copied into.
+    pub(super) async fn ask(&self, client: &Client) -> Result<Option<String>, tokio_postgres::Error> {
+        let row = client.query_one(&self.prepared.statement, &[&self.table, &self.types, &self.columns]).await?;
+        Ok(text_of(&self.prepared.plan, row))
+    }
+}
+
+/// The COPY in place of an INSERT.
+pub(super) struct CopyWay {
+    prepared: Arc<Prepared>,
+    sql: Arc<str>,
+}
+
+impl CopyWay {
+    /// Into the table that was found to fit; `None` if it cannot be prepared.
+    pub(super) async fn of(
+        connection: &PgConnection,
+        row: &InsertRow,
+        table: &str,
+        keep: bool,
+    ) -> Result<Option<Self>> {
+        let sql: Arc<str> = copy_text(row, table).into();
+        let prepared = connection.prepare_ours(&sql, Vec::new(), keep).await?;
+        Ok(prepared.map(|prepared| Self { prepared, sql }))
     }
 
     /// Copies `rows`, behind `mark` if there is one, and gives how many the server says they were.
@@ -81,7 +101,7 @@ impl CopyWay {
         mark: Option<&'static str>,
     ) -> Result<u64> {
         let client = connection.client_owned().await?;
-        let start = Copy::start(client, &connection.session, &self.copy.statement, self.sql.clone(), mark);
+        let start = Copy::start(client, &connection.session, &self.prepared.statement, self.sql.clone(), mark);
         // In a task that always finishes, so that a caller who is dropped does not cost the connection: the COPY begins, and fails.
         let preparing = connection.session.preparing();
         let mut copy = match tokio::spawn(async move { (start.await, preparing) }).await {
@@ -138,8 +158,8 @@ fn name(spelled: &str) -> Option<String> {
     spelled.bytes().all(is_plain).then(|| spelled.to_ascii_lowercase())
 }
 
-fn copy_text(row: &InsertRow) -> String {
-    let mut text = format!("COPY {}", row.table());
+fn copy_text(row: &InsertRow, table: &str) -> String {
+    let mut text = format!("COPY {table}");
     if let Some(columns) = row.columns() {
         for (at, column) in columns.enumerate() {
             _ = write!(text, "{}{column}", if at == 0 { " (" } else { ", " });
@@ -161,7 +181,7 @@ mod tests {
         let text = |sql: &str| {
             let template = scan(sql, Dialect::POSTGRES).unwrap();
             let row = template.insert_row()?;
-            columns(row).map(|columns| (copy_text(row), columns.unwrap_or_default().join("|")))
+            columns(row).map(|columns| (copy_text(row, row.table()), columns.unwrap_or_default().join("|")))
         };
         let cases = [
             ("INSERT INTO t VALUES (:a)", "COPY t FROM STDIN (FORMAT binary)", ""),
