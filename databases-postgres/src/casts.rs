@@ -11,8 +11,8 @@ use tokio_postgres::types::Type;
 
 use crate::prepare::array_of;
 
-/// What stands in text for a type of the server's, and whether it is a keyword. What is none can be the name of another type:
-/// one in the session's temporary schema, or in a `search_path` that puts `pg_catalog` last.
+/// What stands in text for a type of the server's, and whether it is a keyword. What is none can be the name of another type, one in the
+/// session's temporary schema or in a `search_path` that puts `pg_catalog` last, so it only counts behind that schema's name.
 const NAMES: &[(&str, Type, bool)] = &[
     ("smallint", Type::INT2, true),
     ("int2", Type::INT2, false),
@@ -63,39 +63,27 @@ const MODIFYING_WORDS: &[&str] =
 /// Blank in every version of the server.
 const BLANKS: [char; 5] = [' ', '\t', '\n', '\r', '\x0c'];
 
-/// The types of all parameters of a text.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Casts {
-    pub(crate) types: Vec<Type>,
-    /// Whether each name is that of its type in every session.
-    pub(crate) certain: bool,
-}
-
-impl Casts {
-    /// The types of the `count` parameters of `sql`, if every place of each is cast to one and the same.
-    pub(crate) fn of(sql: &str, dialect: Dialect, count: usize) -> Option<Self> {
-        let mut types = vec![None; count];
-        let mut certain = true;
-        if count > 0 || sql.contains('$') {
-            for place in native_placeholders(sql, dialect).ok()? {
-                let number: usize = sql[place.start + 1..place.end].parse().ok()?;
-                let known = types.get_mut(number.checked_sub(1)?)?;
-                let (ty, is_certain) = cast(&sql[..place.start], &sql[place.end..])?;
-                if known.get_or_insert_with(|| ty.clone()) != &ty {
-                    return None;
-                }
-                certain &= is_certain;
+/// The types of the `count` parameters of `sql`, if every place of each is cast to one and the same.
+pub(crate) fn casts(sql: &str, dialect: Dialect, count: usize) -> Option<Vec<Type>> {
+    let mut types = vec![None; count];
+    if count > 0 || sql.contains('$') {
+        for place in native_placeholders(sql, dialect).ok()? {
+            let number: usize = sql[place.start + 1..place.end].parse().ok()?;
+            let known = types.get_mut(number.checked_sub(1)?)?;
+            let ty = cast(&sql[..place.start], &sql[place.end..])?;
+            if known.get_or_insert_with(|| ty.clone()) != &ty {
+                return None;
             }
         }
-        Some(Self { types: types.into_iter().collect::<Option<_>>()?, certain })
     }
+    types.into_iter().collect()
 }
 
 /// What a placeholder between these is cast to.
-fn cast(before: &str, behind: &str) -> Option<(Type, bool)> {
+fn cast(before: &str, behind: &str) -> Option<Type> {
     let behind = blank(behind);
     if let Some(name) = behind.strip_prefix("::") {
-        return named(name).map(|(ty, certain, _)| (ty, certain));
+        return named(name).map(|(ty, _)| ty);
     }
     // On one line, so that none of it is in a comment.
     let opened = before.trim_end_matches([' ', '\t']).strip_suffix('(')?.trim_end_matches([' ', '\t']);
@@ -103,18 +91,20 @@ fn cast(before: &str, behind: &str) -> Option<(Type, bool)> {
     if !word.eq_ignore_ascii_case("cast") || head.ends_with(|c| is_of_word(c) || c == '.') {
         return None;
     }
-    let (ty, certain, rest) = named(words(behind, "as")?)?;
-    rest.starts_with(')').then_some((ty, certain))
+    let (ty, rest) = named(words(behind, "as")?)?;
+    rest.starts_with(')').then_some(ty)
 }
 
-/// The type whose name `text` begins with, whether it is certain, and what is behind it.
-fn named(text: &str) -> Option<(Type, bool, &str)> {
+/// The type whose name `text` begins with, and what is behind it.
+fn named(text: &str) -> Option<(Type, &str)> {
     let schema = words(text, "pg_catalog").and_then(|rest| blank(rest).strip_prefix('.'));
     let text = schema.unwrap_or(text);
     let found = NAMES.iter().filter_map(|(name, ty, keyword)| Some((ty, *keyword, blank(words(text, name)?))));
     // The longest of the names that fit.
     let (ty, keyword, rest) = found.min_by_key(|(_, _, rest)| rest.len())?;
-    let certain = keyword || schema.is_some();
+    if !keyword && schema.is_none() {
+        return None;
+    }
     let items = rest.strip_prefix('[').and_then(|rest| blank(rest).strip_prefix(']')).map(blank);
     let (ty, rest) = match items {
         Some(rest) => (array_of(ty)?, rest),
@@ -122,7 +112,7 @@ fn named(text: &str) -> Option<(Type, bool, &str)> {
     };
     let is_modified = MODIFIERS.iter().any(|modifier| rest.starts_with(modifier))
         || MODIFYING_WORDS.iter().any(|word| words(rest, word).is_some());
-    (!is_modified).then_some((ty, certain, rest))
+    (!is_modified).then_some((ty, rest))
 }
 
 /// What is behind these words, if `text` begins with them.

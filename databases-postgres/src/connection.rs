@@ -155,8 +155,8 @@ impl PgConnection {
 
     /// The same for a text that is not known yet, which may be run at once.
     async fn bind_or_run(&self, request: &Request) -> Result<ControlFlow<ExecResult, (Arc<Prepared>, Encoded)>> {
-        if let Some(casts) = self.runs_unprepared(request)
-            && let Some(done) = self.run_unprepared(request, casts).await?
+        if let Some(types) = self.runs_unprepared(request)
+            && let Some(done) = self.run_unprepared(request, types).await?
         {
             return Ok(ControlFlow::Break(done));
         }

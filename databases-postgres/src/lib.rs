@@ -108,7 +108,7 @@ pub mod __private {
     use databases_core::{Arg, Codecs, Result, Value, ValueRef};
     use tokio_postgres::types::Type;
 
-    use crate::casts::{Casts, names};
+    use crate::casts::names;
     use crate::encode::{Encoded, Param};
     use crate::types::{Changes, Codec};
 
@@ -117,9 +117,9 @@ pub mod __private {
         names()
     }
 
-    /// The types that a text gives its parameters, and whether they are certain.
-    pub fn casts(sql: &str, count: usize) -> Option<(Vec<Type>, bool)> {
-        Casts::of(sql, Dialect::POSTGRES, count).map(|casts| (casts.types, casts.certain))
+    /// The types that a text gives its parameters.
+    pub fn casts(sql: &str, count: usize) -> Option<Vec<Type>> {
+        crate::casts::casts(sql, Dialect::POSTGRES, count)
     }
 
     /// Reads the bytes of a cell.

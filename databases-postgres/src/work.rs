@@ -4,13 +4,12 @@ use databases_core::backend::{BackendConnection as _, Flow, Request, RowSink};
 use databases_core::sql::{StatementClass, Verb};
 use databases_core::{ExecResult, Result};
 use futures_util::TryStreamExt;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, RowStream};
 
 use crate::batch::{NO_ROWS, NoRows, PgBatch, each};
 use crate::cache::{Entry, Prepared, encode};
-use crate::casts::Casts;
+use crate::casts::casts;
 use crate::connection::{PgConnection, affected, check};
 use crate::encode::{Encoded, Param};
 use crate::prepare::suits;
@@ -75,9 +74,7 @@ async fn pour(
 impl PgConnection {
     /// The types of the parameters of a statement of which nothing has to be asked and nothing is known yet: the text says them
     /// itself, it has none of the server's, and no rows, which may be of a type that only text can carry.
-    ///
-    /// A name that may be another type's will do where its error can be taken back.
-    pub(crate) fn runs_unprepared(&self, request: &Request) -> Option<Casts> {
+    pub(crate) fn runs_unprepared(&self, request: &Request) -> Option<Vec<Type>> {
         let has_no_rows = match request.template.verb() {
             Verb::Insert | Verb::Update | Verb::Delete | Verb::Merge => !request.template.has_returning(),
             _ => request.template.class() == StatementClass::Ddl && request.args.is_empty(),
@@ -86,27 +83,21 @@ impl PgConnection {
         if !has_no_rows || request.wants_rows || !is_new() {
             return None;
         }
-        let casts = Casts::of(&request.sql, self.dialect(), request.args.len())?;
-        let alone = || self.session.outside_transaction() && !self.session.opening.waits();
-        (casts.certain || alone()).then_some(casts)
+        casts(&request.sql, self.dialect(), request.args.len())
     }
 
     /// Runs such a statement in one round trip. The next time it is prepared, unless that is not wanted. `None`: the server has
     /// to be asked after all, and nothing has happened.
-    pub(crate) async fn run_unprepared(&self, request: &Request, casts: Casts) -> Result<Option<ExecResult>> {
+    pub(crate) async fn run_unprepared(&self, request: &Request, types: Vec<Type>) -> Result<Option<ExecResult>> {
         check(request)?;
-        let params: Box<[_]> = casts.types.iter().map(|ty| Param::new(ty, &self.codecs)).collect();
+        let params: Box<[_]> = types.iter().map(|ty| Param::new(ty, &self.codecs)).collect();
         if !suits(&params, &request.args) {
             return Ok(None);
         }
-        let encoded = match encode(&request.args, &params, &self.session) {
-            Ok(encoded) => encoded,
-            Err(error) if casts.certain => return Err(error),
-            Err(_) => return Ok(None),
-        };
+        let encoded = encode(&request.args, &params, &self.session)?;
         let values: Vec<_> = encoded.iter().collect();
         let typed: Vec<(&(dyn ToSql + Sync), Type)> =
-            values.iter().zip(casts.types).map(|(value, ty)| (value as _, ty)).collect();
+            values.iter().zip(types).map(|(value, ty)| (value as _, ty)).collect();
         let client = self.client().await?;
         let mut op = self.session.op();
         op.sending();
@@ -118,8 +109,6 @@ impl PgConnection {
                 }
                 Ok(Some(ExecResult::new(affected(request.template.verb(), rows), None)))
             }
-            // The name stands for another type here, one that values of its own have to be made for.
-            Ok(Err(error)) if !casts.certain && error.code() == Some(&SqlState::CANNOT_COERCE) => Ok(None),
             Ok(Err(error)) => Err(self.fail(error, request).await),
             Err(error) => Err(error),
         };

@@ -118,7 +118,7 @@ async fn a_write_whose_text_says_its_types_goes_through_a_pooler() {
         db.execute_script(&format!("DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (id int, name text)"))
             .await
             .unwrap();
-        let insert = format!("INSERT INTO {table} VALUES (:id::int, :name::text)");
+        let insert = format!("INSERT INTO {table} VALUES (:id::int, :name::pg_catalog.text)");
         for round in 0..10 {
             // The first time unprepared, later prepared, and one that never is.
             let texts = [sql(&insert), sql(&insert).prepared(false)];
