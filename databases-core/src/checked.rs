@@ -8,7 +8,7 @@ use crate::executor::Call;
 use crate::params::Matched;
 use crate::pool::Inner;
 use crate::run::Place;
-use crate::sql::{Dialect, LONGEST_TEXT_BYTES, Template};
+use crate::sql::{Dialect, Template};
 
 /// A call whose text and parameters were found to match.
 #[derive(Debug)]
@@ -41,11 +41,16 @@ impl Checked {
         Ok(checked.arranged(&mut call))
     }
 
+    /// Whether the statement is kept prepared.
+    pub(crate) fn is_kept(&self, call: &Call<'_>) -> bool {
+        call.query.keeps(self.matched.text())
+    }
+
     /// The request, with the values of `call`.
     pub(crate) fn arranged(self, call: &mut Call<'_>) -> Request {
         let (sql, args) = std::mem::take(&mut call.params).arrange(self.matched);
         let mut request = Request::new(sql, args, self.template);
-        request.prepared = call.query.prepared && request.sql.len() <= LONGEST_TEXT_BYTES;
+        request.prepared = call.query.keeps(&request.sql);
         request.wants_rows = call.wants_rows;
         request
     }

@@ -246,7 +246,7 @@ impl Pool {
     }
 
     fn checkout_of(&self, checked: &Checked, call: &Call<'_>) -> Checkout {
-        self.0.checkout_of(&checked.template, call.query.prepared && !self.0.limits_of(call).are_set())
+        self.0.checkout_of(&checked.template, checked.is_kept(call) && !self.0.limits_of(call).are_set())
     }
 
     async fn base(&self, purpose: Purpose) -> Result<Handle> {

@@ -81,7 +81,7 @@ impl Requests for BoundRows<'_> {
         let bound = self.bind_next(&mut text, &mut args)?;
         Some(bound.map(|()| {
             let mut request = Request::new(text, args, self.template.clone());
-            request.prepared = self.query.prepared;
+            request.prepared = self.query.keeps(&request.sql);
             request.wants_rows = false;
             request
         }))
@@ -89,7 +89,9 @@ impl Requests for BoundRows<'_> {
 
     // Rows of one query: only text and values differ.
     fn next_into(&mut self, request: &mut Request) -> Option<Result<()>> {
-        self.bind_next(&mut request.sql, &mut request.args)
+        let bound = self.bind_next(&mut request.sql, &mut request.args);
+        request.prepared = self.query.keeps(&request.sql);
+        bound
     }
 }
 

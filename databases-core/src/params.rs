@@ -345,6 +345,15 @@ pub(crate) enum Matched {
     Bound(sql::Bound),
 }
 
+impl Matched {
+    /// The native text.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Arranged(sql, _) | Self::InOrder(sql) | Self::Bound(sql::Bound { sql, .. }) => sql,
+        }
+    }
+}
+
 fn item_of(whole: &Arg, path: sql::ArgPath) -> Arg {
     let items = |value: &Value, index: usize| match value {
         Value::Array(array) => (array.items[index].clone(), array.element),

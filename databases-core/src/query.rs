@@ -8,7 +8,7 @@ use crate::compose::Placed;
 use crate::error::Result;
 use crate::limits::ResultLimits;
 use crate::params::Params;
-use crate::sql::Dialect;
+use crate::sql::{Dialect, LONGEST_TEXT_BYTES};
 
 /// SQL text, ready to be run, with its options.
 #[derive(Clone)]
@@ -45,6 +45,11 @@ pub fn sql<'q>(text: impl Into<Cow<'q, str>>) -> Query<'q> {
 }
 
 impl<'q> Query<'q> {
+    /// Whether the statement is kept prepared, of which this is the native text.
+    pub(crate) fn keeps(&self, text: &str) -> bool {
+        self.prepared && text.len() <= LONGEST_TEXT_BYTES
+    }
+
     /// Stops the statement at the server after `timeout` on our clock; the default is `statement_timeout`.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -70,7 +75,7 @@ impl<'q> Query<'q> {
     }
 
     /// Whether the statement is kept prepared on the connection for the next time. The default is true. One whose text, with the
-    /// placeholders written out, has more than 64 KiB is never kept.
+    /// placeholders written out, has more than 64 KiB is never kept; those that `execute_many` makes for several rows may be.
     #[must_use]
     pub fn prepared(mut self, prepared: bool) -> Self {
         self.prepared = prepared;
