@@ -18,6 +18,8 @@ pub(crate) const STOPPED: Duration = Duration::from_millis(2);
 /// Behind so many runs in a row that took no longer than usual, one that did says nothing of the text: the machine was busy,
 /// or a page was cold. Twice is no accident.
 const FORGIVING: u8 = 64;
+/// So long no accident takes, and who commits together with such a run has waited for it.
+const FORGIVEN: Duration = Duration::from_millis(10);
 
 /// What is known of a text that is kept prepared.
 #[derive(Debug)]
@@ -104,7 +106,7 @@ impl Known {
     pub(crate) fn took(&mut self, time: Duration) {
         if time <= SHORT.max(self.pace * 2) {
             self.was_quick();
-        } else if mem::take(&mut self.quick) == FORGIVING {
+        } else if mem::take(&mut self.quick) == FORGIVING && time <= FORGIVEN {
             return;
         }
         self.pace = time.max(self.pace - self.pace / 8);
@@ -216,6 +218,16 @@ mod tests {
         }
         known.took(slow);
         assert_eq!(known.pace(), Duration::ZERO);
+        for _ in 0..1000 {
+            known.was_quick();
+        }
+        known.took(FORGIVEN * 2);
+        assert_eq!(known.pace(), FORGIVEN * 2, "a long run is not forgiven");
+        let mut known = Known::new(&connection.prepare("SELECT 1").unwrap());
+        for _ in 0..1000 {
+            known.was_quick();
+        }
+        known.took(slow);
         for _ in 0..63 {
             known.was_quick();
         }

@@ -52,8 +52,15 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
+    /// More than the powers of two up to [`MOST_ROWS`], that number, and what was left over.
+    const MOST_TEXTS: usize = 16;
+
     fn of(&mut self, row: &InsertRow, count: usize) -> Arc<str> {
         self.begin(row);
+        // Batches whose rows are not all alike are left over in any number.
+        if self.several.len() >= Self::MOST_TEXTS && !self.several.contains_key(&count) {
+            self.several.clear();
+        }
         self.several.entry(count).or_insert_with(|| row.repeated(count).into()).clone()
     }
 
