@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt as _;
 use harness::{Client, INSERTED, ITEMS, Item, Plan, Result, Style, Work, item_name};
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Value};
+use mysql_async::{Conn, Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, Statement, Value};
 
 pub(crate) struct Bare {
     link: Link,
@@ -12,7 +12,8 @@ pub(crate) struct Bare {
 }
 
 enum Link {
-    Own(Conn),
+    /// With its statement, once it is prepared.
+    Own(Conn, Option<Statement>),
     Pool(Pool),
 }
 
@@ -29,7 +30,7 @@ impl Client for Bare {
         let mut clients = Vec::new();
         for _ in 0..plan.tasks {
             let link = if plan.tasks == 1 && plan.side != "bare-pool" {
-                Link::Own(Conn::new(options.clone()).await?)
+                Link::Own(Conn::new(options.clone()).await?, None)
             } else {
                 Link::Pool(pool.clone())
             };
@@ -47,7 +48,7 @@ impl Client for Bare {
 
     async fn script(&mut self, sql: &str) -> Result<()> {
         let conn = match &mut self.link {
-            Link::Own(conn) => conn,
+            Link::Own(conn, _) => conn,
             Link::Pool(pool) => &mut pool.get_conn().await?,
         };
         for statement in sql.split(';') {
@@ -57,12 +58,20 @@ impl Client for Bare {
     }
 
     async fn run(&mut self, work: Work, i: i64) -> Result<usize> {
-        let conn = match &mut self.link {
-            Link::Own(conn) => conn,
-            Link::Pool(pool) => &mut pool.get_conn().await?,
+        let mut lent;
+        let (conn, statement) = match &mut self.link {
+            Link::Own(conn, Some(statement)) => (conn, statement.clone()),
+            Link::Own(conn, statement) => {
+                let prepared = conn.prep(&self.sql).await?;
+                (conn, statement.insert(prepared).clone())
+            }
+            Link::Pool(pool) => {
+                lent = pool.get_conn().await?;
+                // The driver finds the statement in the connection's cache.
+                let statement = lent.prep(&self.sql).await?;
+                (&mut *lent, statement)
+            }
         };
-        // The driver finds the statement in the connection's cache.
-        let statement = conn.prep(&self.sql).await?;
         Ok(match work {
             Work::Point => item(conn.exec_first(&statement, (i % ITEMS,)).await?.ok_or("no row")?).weight(),
             Work::Fetch => {

@@ -5,7 +5,7 @@ use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use futures_util::TryStreamExt as _;
-use harness::{Client, INSERTED, ITEMS, Plan, Result, Work, item_name};
+use harness::{Client, INSERTED, ITEMS, Plan, Result, Server, Work, item_name};
 
 diesel::table! {
     bench_items (id) {
@@ -51,7 +51,8 @@ impl Item {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = bench_own_diesel)]
+// With None for a default a statement is not kept prepared.
+#[diesel(table_name = bench_own_diesel, treat_none_as_default_value = false)]
 struct New {
     name: String,
     number: i64,
@@ -62,6 +63,15 @@ struct New {
 impl From<usize> for New {
     fn from(i: usize) -> Self {
         Self { name: item_name(i), number: i as i64, price: i as f64 * 1.5, active: i.is_multiple_of(2) }
+    }
+}
+
+/// By TCP, as all others.
+fn url(plan: &Plan) -> String {
+    let mark = if plan.url.contains('?') { '&' } else { '?' };
+    match plan.server() {
+        Server::MySql => format!("{}{mark}prefer_socket=false", plan.url),
+        _ => plan.url.clone(),
     }
 }
 
@@ -77,7 +87,7 @@ macro_rules! client {
             async fn open(plan: &Plan) -> Result<Vec<Self>> {
                 let mut config = ManagerConfig::<$connection>::default();
                 config.recycling_method = RecyclingMethod::Fast;
-                let manager = AsyncDieselConnectionManager::new_with_config(&plan.url, config);
+                let manager = AsyncDieselConnectionManager::new_with_config(url(plan), config);
                 let pool = Pool::builder(manager).max_size(plan.connections).build()?;
                 Ok((0..plan.tasks).map(|_| Self { pool: pool.clone(), plan: plan.clone() }).collect())
             }
