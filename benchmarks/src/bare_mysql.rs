@@ -69,7 +69,7 @@ impl Client for Bare {
                 lent = pool.get_conn().await?;
                 // The driver finds the statement in the connection's cache.
                 let statement = lent.prep(&self.sql).await?;
-                (&mut *lent, statement)
+                (&mut lent, statement)
             }
         };
         Ok(match work {
