@@ -105,8 +105,7 @@ fn postgres() -> Vec<Row> {
             Work::Point,
             &["ours", "bare", "bare-1-shared", "deadpool", "diesel", "sqlx", "sqlx-any", "sea-orm"],
         )
-        .tasks(8, 8)
-        .goal("ours", &["bare"], Bound::Speed(0.95)),
+        .tasks(8, 8),
         Row::new(
             "PostgreSQL point select, 64 tasks",
             Postgres,
