@@ -2,7 +2,9 @@
 
 use databases::{Connection, Database, Executor, FromRow, Params, Row, TransactionOptions, Value, params};
 use futures_util::TryStreamExt as _;
-use harness::{BATCH, COPIED, COPIED_ROW, Client, INSERTED, ITEMS, Plan, Result, Style, Work, item_name, unseen};
+use harness::{
+    BATCH, COPIED, COPIED_ROW, Client, INSERTED, ITEMS, Plan, Result, Server, Style, Work, item_name, unseen,
+};
 use tokio::sync::Semaphore;
 
 /// As [`harness::Item`], with the derive of this crate.
@@ -47,12 +49,13 @@ pub(crate) fn make_tables(plan: &Plan) -> Result<()> {
     })
 }
 
-/// With the option that a side is named after.
+/// With the option that a side is named after; on MySQL, which offers TLS by itself, without it, as all others.
 fn url(plan: &Plan) -> String {
     let option = match plan.side.as_str() {
         "ours-lanes-off" => "lanes=off",
         "ours-inline-off" => "inline_reads=off",
         "ours-group-off" => "group_commit=off",
+        _ if plan.server() == Server::MySql => "sslmode=disable",
         _ => return plan.url.clone(),
     };
     let separator = if plan.url.contains('?') { '&' } else { '?' };
