@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::backend::Request;
 use crate::error::Result;
 use crate::executor::Call;
-use crate::params::Matched;
+use crate::params::Arg;
 use crate::pool::Inner;
 use crate::run::Place;
-use crate::sql::{Dialect, Template};
+use crate::sql::{self, Dialect, Template};
+use crate::value::{Value, ValueKind};
 
 /// A call whose text and parameters were found to match.
 #[derive(Debug)]
@@ -54,4 +55,39 @@ impl Checked {
         request.wants_rows = call.wants_rows;
         request
     }
+}
+
+/// How parameters and a text fit together.
+#[derive(Debug)]
+pub(crate) enum Matched {
+    /// The native text and the arguments, taken out of the parameters already.
+    Arranged(Arc<str>, Vec<Arg>),
+    /// Each value is an argument, in the order given; the native text.
+    InOrder(Arc<str>),
+    /// As the rewriter says.
+    Bound(sql::Bound),
+}
+
+impl Matched {
+    /// The native text.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Arranged(sql, _) | Self::InOrder(sql) | Self::Bound(sql::Bound { sql, .. }) => sql,
+        }
+    }
+}
+
+/// The argument that a rewriter means by a part of a value.
+pub(crate) fn item_of(whole: &Arg, path: sql::ArgPath) -> Arg {
+    let items = |value: &Value, index: usize| match value {
+        Value::Array(array) => (array.items[index].clone(), array.element),
+        _ => unreachable!("the rewriter paths into arrays only"),
+    };
+    let (value, element) = match path {
+        sql::ArgPath::Whole => return whole.clone(),
+        sql::ArgPath::Item(index) => items(&whole.value, index),
+        sql::ArgPath::TupleItem(index, inner) => items(&items(&whole.value, index).0, inner),
+    };
+    let kind = if element == ValueKind::Any { value.kind() } else { element };
+    Arg { value, kind }
 }

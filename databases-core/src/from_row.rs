@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::ops::Deref;
 
+use crate::columns::Columns;
 use crate::error::{Error, ErrorKind, Result};
-use crate::row::{Columns, Row, RowRef, ambiguous};
+use crate::row::{Row, RowRef, ambiguous};
 use crate::value::FromValue;
 
 /// What a row is read as: [`Row`] itself, a tuple or a `Vec` by position, a map or a struct with `#[derive(FromRow)]` by name.
@@ -241,7 +242,7 @@ tuples! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::Column;
+    use crate::columns::Column;
 
     fn columns(names: &[&str]) -> Columns {
         Columns::new(names.iter().map(|name| Column::new(*name, "")).collect())

@@ -21,6 +21,7 @@ pub mod backend;
 mod builder;
 mod checked;
 mod codec;
+mod columns;
 mod compose;
 #[cfg(feature = "conformance")]
 #[expect(
@@ -63,6 +64,7 @@ mod value;
 pub use array::{Array, ArrayShape};
 pub use backend::{ExecResult, ServerInfo, Status};
 pub use codec::{Codecs, TypeCodec, TypeOptions};
+pub use columns::{Column, Columns};
 pub use compose::{Ident, ident};
 pub use connection::{Connection, Native};
 pub use copy::CopyIn;
@@ -79,7 +81,7 @@ pub use options::{Isolation, LockMode, PoolOptions, TransactionOptions};
 pub use params::{Arg, IntoParams, Params};
 pub use pool::{AfterConnect, PasswordProvider, PoolConfig, PoolStatus};
 pub use query::{IntoQuery, Query, sql};
-pub use row::{Cells, Column, ColumnIndex, Columns, LiveRow, Row, RowBatch, RowRef};
+pub use row::{Cells, ColumnIndex, LiveRow, Row, RowBatch, RowRef};
 #[cfg(feature = "query-builder")]
 pub use sea_query;
 pub use sequence::{FromSequenceItem, List, ListItem, SequenceItem, list};

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::array::{Array, ArrayShape};
+use crate::checked::{Matched, item_of};
 use crate::error::{Effect, Error, ErrorKind, Result};
 use crate::sql;
 use crate::value::{IntoValue, Value, ValueKind};
@@ -332,40 +333,6 @@ impl<'a> Params<'a> {
 /// Whether a value is one argument as it stands.
 fn is_scalar(arg: &Arg) -> bool {
     !matches!(arg.value, Value::Array(_) | Value::Refused(_))
-}
-
-/// How parameters and a text fit together.
-#[derive(Debug)]
-pub(crate) enum Matched {
-    /// The native text and the arguments, taken out of the parameters already.
-    Arranged(Arc<str>, Vec<Arg>),
-    /// Each value is an argument, in the order given; the native text.
-    InOrder(Arc<str>),
-    /// As the rewriter says.
-    Bound(sql::Bound),
-}
-
-impl Matched {
-    /// The native text.
-    pub(crate) fn text(&self) -> &str {
-        match self {
-            Self::Arranged(sql, _) | Self::InOrder(sql) | Self::Bound(sql::Bound { sql, .. }) => sql,
-        }
-    }
-}
-
-fn item_of(whole: &Arg, path: sql::ArgPath) -> Arg {
-    let items = |value: &Value, index: usize| match value {
-        Value::Array(array) => (array.items[index].clone(), array.element),
-        _ => unreachable!("the rewriter paths into arrays only"),
-    };
-    let (value, element) = match path {
-        sql::ArgPath::Whole => return whole.clone(),
-        sql::ArgPath::Item(index) => items(&whole.value, index),
-        sql::ArgPath::TupleItem(index, inner) => items(&items(&whole.value, index).0, inner),
-    };
-    let kind = if element == ValueKind::Any { value.kind() } else { element };
-    Arg { value, kind }
 }
 
 impl fmt::Debug for Params<'_> {

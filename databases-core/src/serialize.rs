@@ -272,7 +272,8 @@ mod tests {
     use serde_json::{from_str, json, to_string, to_value};
 
     use super::*;
-    use crate::row::{Column, Columns, RowBatch};
+    use crate::columns::{Column, Columns};
+    use crate::row::RowBatch;
     use crate::value::{IntoValue, Other, Refused};
 
     struct Table(Arc<Columns>, Vec<Value>);
